@@ -1,0 +1,38 @@
+import type { ProjectId } from './project-id.ts'
+
+export type Action = 'pull' | 'push' | 'delete'
+export const ACTIONS: readonly Action[] = ['pull', 'push', 'delete']
+
+/**
+ * Who is asking, after authentication. `key` is an API key or machine key (shown directly as Basic, or through a
+ * token made from it); `anonymous` has no credential at all and may only pull what is public.
+ */
+export type Principal = AnonymousPrincipal | KeyPrincipal
+
+export interface AnonymousPrincipal {
+  readonly kind: 'anonymous'
+}
+
+export interface KeyPrincipal {
+  readonly kind: 'key'
+  readonly keyId: string
+  readonly projectId: ProjectId
+  readonly namespace: string
+  /** The version of the secret that was shown (Basic) or that the token was made with. */
+  readonly secretVersion: number
+  /** What the key itself allows. */
+  readonly actions: ReadonlySet<Action>
+  /** Repository globs below the namespace that the key allows. */
+  readonly repositories: readonly string[]
+  /** Narrowed further by a token's `access` claim; null: shown as Basic, nothing narrower than the key. */
+  readonly tokenAccess: readonly TokenAccess[] | null
+  /** The token is past its expiry, but within the time that a running upload of the same key may go on with it. */
+  readonly expiredForUploadsOnly: boolean
+}
+
+/** One entry of a token's `access` claim (Docker token specification). */
+export interface TokenAccess {
+  readonly type: string
+  readonly name: string
+  readonly actions: readonly string[]
+}
