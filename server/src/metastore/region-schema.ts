@@ -199,6 +199,8 @@ export interface GcTaskTable {
   id: Generated<number>
   /** `membership`: repository_id + digest; `blob`: blob_id; `purge_manifest`: repository_id + digest; `project`: project_id. */
   kind: 'membership' | 'blob' | 'purge_blob' | 'purge_manifest' | 'project'
+  /** Unique: `<kind>/<what it is about>`, so that a second reason to look at the same thing does not add a row. */
+  target: string
   project_id: string
   repository_id: number | null
   digest: string | null

@@ -1,0 +1,172 @@
+import { readFile, stat } from 'node:fs/promises'
+import http from 'node:http'
+import https from 'node:https'
+import type { AddressInfo, Socket } from 'node:net'
+import type { Logger } from '../telemetry/log.ts'
+import { HTTP_LIMITS } from './limits.ts'
+
+export interface TlsFiles {
+  readonly certFile: string
+  readonly keyFile: string
+}
+
+export interface ListenerOptions {
+  /** For messages: `registry`, `console`. */
+  readonly name: string
+  readonly host: string
+  readonly port: number
+  readonly tls: TlsFiles | null
+  readonly handler: http.RequestListener
+  readonly log: Logger
+}
+
+/** The address cannot be listened on. The message says what to do. */
+export class ListenError extends Error {
+  override readonly name = 'ListenError'
+}
+
+export interface Listener {
+  /** The port that was bound (useful when 0 was asked for). */
+  readonly port: number
+  /** Stops accepting, lets running requests finish for at most `drainMs`, then closes what is left. */
+  stop(drainMs: number): Promise<void>
+}
+
+/** How often the certificate files are looked at for changes. */
+const TLS_POLL_MS = 10_000
+
+/** Binds and starts one HTTP or HTTPS listener. Throws `ListenError` when the port is taken or not allowed. */
+export async function startListener(options: ListenerOptions): Promise<Listener> {
+  const server = await createServer(options)
+  server.on('clientError', answerClientError)
+  // The registry's own handler decides whether it wants the body, before the client sends it.
+  server.on('checkContinue', options.handler)
+  const stopWatching =
+    options.tls === null ? () => {} : watchCertificate(server as https.Server, options.tls, options.log)
+  await listen(server, options)
+  return {
+    port: (server.address() as AddressInfo).port,
+    stop: async (drainMs) => {
+      stopWatching()
+      await drain(server, drainMs, options)
+    },
+  }
+}
+
+async function createServer({ tls, handler }: ListenerOptions): Promise<http.Server> {
+  const options: http.ServerOptions = {
+    maxHeaderSize: HTTP_LIMITS.maxHeaderBytes,
+    headersTimeout: HTTP_LIMITS.headersTimeoutMs,
+    keepAliveTimeout: HTTP_LIMITS.keepAliveTimeoutMs,
+    // Long uploads are wanted; slow ones are cut by their progress, not by their length.
+    requestTimeout: 0,
+    noDelay: true,
+    requireHostHeader: false,
+  }
+  const server =
+    tls === null
+      ? http.createServer(options, handler)
+      : https.createServer({ ...options, ...(await readCertificate(tls)) }, handler)
+  server.maxConnections = HTTP_LIMITS.maxConnections
+  server.maxRequestsPerSocket = HTTP_LIMITS.maxRequestsPerSocket
+  return server
+}
+
+async function readCertificate({ certFile, keyFile }: TlsFiles): Promise<{ cert: Buffer; key: Buffer }> {
+  const [cert, key] = await Promise.all([readFile(certFile), readFile(keyFile)])
+  return { cert, key }
+}
+
+/** Polls rather than watches: certificate tools replace files by renames and symbolic links, which watches miss. */
+function watchCertificate(server: https.Server, files: TlsFiles, log: Logger): () => void {
+  let seen = ''
+  const timer = setInterval(() => void reload(), TLS_POLL_MS)
+  timer.unref()
+
+  async function version(): Promise<string> {
+    const stats = await Promise.all([stat(files.certFile), stat(files.keyFile)])
+    return stats.map(({ mtimeMs, ino, size }) => `${mtimeMs}/${ino}/${size}`).join(' ')
+  }
+
+  async function reload(): Promise<void> {
+    try {
+      const now = await version()
+      if (seen === now) return
+      server.setSecureContext(await readCertificate(files))
+      if (seen !== '') log.info({ file: files.certFile }, 'certificate reloaded')
+      seen = now
+    } catch (error) {
+      // The old certificate stays in use: a half-written file must not take the service down.
+      log.error({ err: error, file: files.certFile }, 'certificate could not be reloaded')
+    }
+  }
+
+  void reload()
+  return () => clearInterval(timer)
+}
+
+function listen(server: http.Server, { name, host, port }: ListenerOptions): Promise<void> {
+  return new Promise((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(new ListenError(listenMessage(error, name, host, port), { cause: error })),
+    )
+    server.listen({ host, port }, () => {
+      server.removeAllListeners('error')
+      resolve()
+    })
+  })
+}
+
+function listenMessage(error: NodeJS.ErrnoException, name: string, host: string, port: number): string {
+  const variable = `BERTH_${name.toUpperCase()}_ADDR`
+  const address = `${host}:${port}`
+  switch (error.code) {
+    case 'EADDRINUSE':
+      return `The ${name} cannot listen on ${address}: another program uses that port. Stop it, or choose another address with ${variable}.`
+    case 'EACCES':
+      return `The ${name} may not listen on ${address}: ports below 1024 need more rights. Choose another address with ${variable}.`
+    case 'EADDRNOTAVAIL':
+      return `The ${name} cannot listen on ${address}: this machine does not have that address. Choose another with ${variable}.`
+    default:
+      return `The ${name} cannot listen on ${address} (${error.code ?? error.message}). Choose another address with ${variable}.`
+  }
+}
+
+async function drain(server: http.Server, drainMs: number, { log, name }: ListenerOptions): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  server.closeIdleConnections()
+  // Connections that become idle while others drain are closed as well, or a kept-alive client would hold us.
+  const sweep = setInterval(() => server.closeIdleConnections(), 100)
+  const limit = setTimeout(() => {
+    log.warn({ listener: name, drainMs }, 'transfers were cut at the end of the drain time')
+    server.closeAllConnections()
+  }, drainMs)
+  await closed
+  clearInterval(sweep)
+  clearTimeout(limit)
+}
+
+const CLIENT_ERROR_ANSWERS: Record<string, string> = {
+  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
+  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
+}
+
+function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy()
+    return
+  }
+  const status = CLIENT_ERROR_ANSWERS[error.code ?? ''] ?? '400 Bad Request'
+  const body = JSON.stringify({
+    errors: [
+      {
+        code: 'UNSUPPORTED',
+        message: `the request is not well-formed HTTP (${status.slice(4)})`,
+        detail: null,
+      },
+    ],
+  })
+  socket.end(
+    `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  )
+}

@@ -1,0 +1,62 @@
+import { sql, type Kysely } from 'kysely'
+import type { RegionSchema } from '../region-schema.ts'
+
+/** Something that garbage collection must look at, because it may have lost its last reference. */
+export type GcTarget =
+  | {
+      readonly kind: 'membership'
+      readonly projectId: string
+      readonly repositoryId: number
+      readonly digest: string
+    }
+  | {
+      readonly kind: 'purge_manifest'
+      readonly projectId: string
+      readonly repositoryId: number
+      readonly digest: string
+    }
+  | { readonly kind: 'blob' | 'purge_blob'; readonly projectId: string; readonly blobId: number }
+  | { readonly kind: 'project'; readonly projectId: string }
+
+/**
+ * Enqueues a look at `target`, inside the transaction that gave the reason. A target that is queued already keeps one
+ * row, due at the earlier of the two times: looking too early only puts the task back.
+ */
+export async function enqueueGcTask(
+  tx: Kysely<RegionSchema>,
+  target: GcTarget,
+  when: { dueAt: number; reason: string },
+): Promise<void> {
+  await tx
+    .insertInto('gc_task')
+    .values({
+      kind: target.kind,
+      target: gcTargetName(target),
+      project_id: target.projectId,
+      repository_id: 'repositoryId' in target ? target.repositoryId : null,
+      digest: 'digest' in target ? target.digest : null,
+      blob_id: 'blobId' in target ? target.blobId : null,
+      due_at: when.dueAt,
+      reason: when.reason,
+    })
+    .onConflict((conflict) =>
+      conflict.column('target').doUpdateSet({
+        due_at: sql<number>`case when excluded.due_at < gc_task.due_at then excluded.due_at else gc_task.due_at end`,
+        reason: sql<string>`case when excluded.due_at < gc_task.due_at then excluded.reason else gc_task.reason end`,
+      }),
+    )
+    .execute()
+}
+
+function gcTargetName(target: GcTarget): string {
+  switch (target.kind) {
+    case 'membership':
+    case 'purge_manifest':
+      return `${target.kind}/${target.repositoryId}/${target.digest}`
+    case 'blob':
+    case 'purge_blob':
+      return `${target.kind}/${target.blobId}`
+    case 'project':
+      return `project/${target.projectId}`
+  }
+}

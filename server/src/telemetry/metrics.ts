@@ -1,0 +1,101 @@
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+
+/** The process's metrics, in one place so that their names and labels stay a small and stable list. */
+export interface Metrics {
+  readonly registry: Registry
+  /** Labels: surface (`registry`, `console`), route (the request's kind, never a path), status. */
+  readonly requests: Counter<'surface' | 'route' | 'status'>
+  /** Seconds until the answer's last byte. Labels: surface, route. */
+  readonly requestSeconds: Histogram<'surface' | 'route'>
+  /** Blob bytes. Label direction: `in`, `out`. */
+  readonly blobBytes: Counter<'direction'>
+  /** Label reason: `invalid`, `expired`, `revoked`, `rate_limited`, `unavailable`. */
+  readonly authenticationFailures: Counter<'reason'>
+  readonly activeTransfers: Gauge<'direction'>
+  /** Label kind: `manifest`, `blob`. */
+  readonly gcRemoved: Counter<'region' | 'kind'>
+  readonly gcFreedBytes: Counter<'region'>
+  readonly gcTasks: Gauge<'region' | 'kind'>
+  readonly gcLastSuccess: Gauge<'region'>
+  readonly accessFeedLag: Gauge<'region'>
+  readonly jobFailures: Counter<'job'>
+}
+
+const REQUEST_SECONDS_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 600]
+
+/** Makes the metrics and Node's own ones (memory, event loop, garbage collection). */
+export function createMetrics(): Metrics {
+  const registry = new Registry()
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 50 })
+  const registers = [registry]
+  return {
+    registry,
+    requests: new Counter({
+      registers,
+      name: 'berth_http_requests_total',
+      help: 'Requests answered.',
+      labelNames: ['surface', 'route', 'status'],
+    }),
+    requestSeconds: new Histogram({
+      registers,
+      name: 'berth_http_request_duration_seconds',
+      help: 'Time from a request to the last byte of its answer.',
+      labelNames: ['surface', 'route'],
+      buckets: REQUEST_SECONDS_BUCKETS,
+    }),
+    blobBytes: new Counter({
+      registers,
+      name: 'berth_blob_bytes_total',
+      help: 'Blob bytes received from and sent to clients.',
+      labelNames: ['direction'],
+    }),
+    authenticationFailures: new Counter({
+      registers,
+      name: 'berth_authentication_failures_total',
+      help: 'Credentials that were refused.',
+      labelNames: ['reason'],
+    }),
+    activeTransfers: new Gauge({
+      registers,
+      name: 'berth_active_transfers',
+      help: 'Blob transfers under way.',
+      labelNames: ['direction'],
+    }),
+    gcRemoved: new Counter({
+      registers,
+      name: 'berth_gc_removed_total',
+      help: 'Things that garbage collection removed for good.',
+      labelNames: ['region', 'kind'],
+    }),
+    gcFreedBytes: new Counter({
+      registers,
+      name: 'berth_gc_freed_bytes_total',
+      help: 'Bytes that garbage collection freed.',
+      labelNames: ['region'],
+    }),
+    gcTasks: new Gauge({
+      registers,
+      name: 'berth_gc_tasks',
+      help: 'Queued looks at things that may be unreferenced.',
+      labelNames: ['region', 'kind'],
+    }),
+    gcLastSuccess: new Gauge({
+      registers,
+      name: 'berth_gc_last_success_timestamp_seconds',
+      help: 'When a garbage collection cycle last ended well.',
+      labelNames: ['region'],
+    }),
+    accessFeedLag: new Gauge({
+      registers,
+      name: 'berth_access_feed_lag',
+      help: 'Changes of the access feed that a region has not applied yet.',
+      labelNames: ['region'],
+    }),
+    jobFailures: new Counter({
+      registers,
+      name: 'berth_job_failures_total',
+      help: 'Failed runs of background jobs.',
+      labelNames: ['job'],
+    }),
+  }
+}
