@@ -1,0 +1,204 @@
+import type { FieldError } from './problem.ts'
+
+/** One row of the error table. */
+export interface ApiErrorRow {
+  readonly status: number
+  /** Short, the same for every occurrence. */
+  readonly title: string
+  /** For the documentation: when it is raised, and what to do. */
+  readonly description: string
+}
+
+/** Every error that the console answers. Codes are stable: clients may decide on them. */
+export const API_ERRORS = {
+  invalid_json: {
+    status: 400,
+    title: 'The body is not valid JSON',
+    description: 'Send one JSON object in UTF-8 with `Content-Type: application/json`.',
+  },
+  invalid_request: {
+    status: 400,
+    title: 'The request is not valid HTTP',
+    description: 'The path, a header or the framing of the request is malformed.',
+  },
+  unauthenticated: {
+    status: 401,
+    title: 'Authentication is needed',
+    description:
+      'Send `Authorization: Bearer <token>`. The token is missing, malformed or not valid (any more). `berth login` stores one for the command line.',
+  },
+  forbidden: {
+    status: 403,
+    title: 'This is not allowed',
+    description: 'The credential is valid but may not do this. Ask an operator or an owner of the project.',
+  },
+  route_not_found: {
+    status: 404,
+    title: 'There is no such path',
+    description: 'The console has no such path. `openapi.json` lists all of them.',
+  },
+  project_not_found: {
+    status: 404,
+    title: 'There is no such project',
+    description: 'No project has this id or namespace, or the caller may not know of it.',
+  },
+  api_key_not_found: {
+    status: 404,
+    title: 'There is no such API key',
+    description: 'The project has no API key with this id.',
+  },
+  region_not_found: {
+    status: 404,
+    title: 'There is no such region',
+    description: 'The installation has no region with this slug. `berth regions list` shows them.',
+  },
+  repository_not_found: {
+    status: 404,
+    title: 'There is no such repository',
+    description:
+      'The project has no such repository in the regions asked. A repository is created by its first push.',
+  },
+  tag_not_found: {
+    status: 404,
+    title: 'There is no such tag',
+    description: 'The repository has no such tag. `berth tags history` shows whether it ever had it.',
+  },
+  manifest_not_found: {
+    status: 404,
+    title: 'There is no such manifest',
+    description: 'The repository has no manifest with this digest or tag, or its time in the trash is over.',
+  },
+  method_not_allowed: {
+    status: 405,
+    title: 'The path does not take this method',
+    description: 'The `Allow` header lists the methods of the path.',
+  },
+  request_timeout: {
+    status: 408,
+    title: 'The request took too long to arrive',
+    description: 'Send headers and body without long pauses.',
+  },
+  namespace_taken: {
+    status: 409,
+    title: 'The namespace is taken',
+    description:
+      'Another project has this namespace, or a deleted project had it. Namespaces are never given away again.',
+  },
+  confirmation_required: {
+    status: 409,
+    title: 'The deletion must be confirmed',
+    description: "Repeat the request with `?confirm=<namespace>`, the project's namespace.",
+  },
+  region_ambiguous: {
+    status: 409,
+    title: 'The repository exists in several regions',
+    description: 'Say which one with `?region=<slug>`.',
+  },
+  api_key_inactive: {
+    status: 409,
+    title: 'The API key is not active',
+    description: 'The key is revoked or expired, so it cannot be rotated. Create a new one.',
+  },
+  manifest_in_use: {
+    status: 409,
+    title: 'Another manifest needs this one',
+    description: 'An image index here refers to the manifest. Delete the index first.',
+  },
+  not_in_trash: {
+    status: 409,
+    title: 'There is nothing to restore',
+    description: 'The tag or manifest is not deleted, or the version to restore is a deletion itself.',
+  },
+  quota_exceeded: {
+    status: 409,
+    title: "The project's quota is full",
+    description:
+      'What is to be restored does not fit into the quota of the project. Raise it or delete something.',
+  },
+  gc_running: {
+    status: 409,
+    title: 'Garbage collection is running',
+    description: 'A cycle is running in the region already. `berth gc status` shows it.',
+  },
+  body_too_large: {
+    status: 413,
+    title: 'The body is too large',
+    description: 'A body may have 1 MiB at most.',
+  },
+  uri_too_long: {
+    status: 414,
+    title: 'The path is too long',
+    description: 'No path of the console is that long.',
+  },
+  unsupported_media_type: {
+    status: 415,
+    title: 'The body is not JSON',
+    description: 'Send `Content-Type: application/json`, without a content encoding.',
+  },
+  validation_failed: {
+    status: 422,
+    title: 'The request is not valid',
+    description: '`errors` lists each field that is wrong, and why.',
+  },
+  rate_limited: {
+    status: 429,
+    title: 'Too many failed attempts',
+    description: '`Retry-After` says after how many seconds to try again.',
+  },
+  headers_too_large: {
+    status: 431,
+    title: 'The headers are too large',
+    description: 'All headers together may have 16 KiB at most.',
+  },
+  internal_error: {
+    status: 500,
+    title: 'The console failed',
+    description: "The request id finds the cause in the server's log.",
+  },
+  unavailable: {
+    status: 503,
+    title: 'The console cannot do this now',
+    description:
+      'A database or region cannot be reached, is full, or the process stops. Nothing was acknowledged. `Retry-After` says when to try again.',
+  },
+} as const satisfies Record<string, ApiErrorRow>
+
+/** A code of the error table. */
+export type ApiErrorCode = keyof typeof API_ERRORS
+
+export interface ApiErrorOptions {
+  /** Which fields are wrong. */
+  readonly errors?: readonly FieldError[]
+  /** Response headers, such as Retry-After or Allow. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** Of an answer that a client received. */
+  readonly requestId?: string
+  /** For the log, never sent. */
+  readonly cause?: unknown
+}
+
+/** An answer of the console that is an error; thrown by handlers, and by the client for what it received. */
+export class ApiError extends Error {
+  override readonly name = 'ApiError'
+  readonly code: ApiErrorCode
+  readonly status: number
+  /** What is special about this occurrence; sent to the client. */
+  readonly detail: string
+  readonly errors: readonly FieldError[]
+  readonly headers: Readonly<Record<string, string>>
+  readonly requestId: string | null
+
+  constructor(
+    code: ApiErrorCode,
+    detail: string = API_ERRORS[code].description,
+    options: ApiErrorOptions = {},
+  ) {
+    super(detail, options.cause === undefined ? undefined : { cause: options.cause })
+    this.code = code
+    this.status = API_ERRORS[code].status
+    this.detail = detail
+    this.errors = options.errors ?? []
+    this.headers = options.headers ?? {}
+    this.requestId = options.requestId ?? null
+  }
+}

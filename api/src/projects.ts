@@ -1,0 +1,90 @@
+import { z } from 'zod'
+import {
+  displayName,
+  namespaceName,
+  projectReference,
+  repositoryGlob,
+  sizeBytes,
+  timestamp,
+} from './fields.ts'
+import { MAX_GLOBS } from './limits.ts'
+import { pageOf } from './paging.ts'
+
+export const projectParams = z.strictObject({
+  project: projectReference.describe("The project's id or namespace."),
+})
+
+const publicRepositories = z
+  .array(repositoryGlob)
+  .max(MAX_GLOBS)
+  .describe('Globs of repositories (below the namespace) that anyone may pull without a credential.')
+const allowSparseIndexes = z
+  .boolean()
+  .describe('Whether an image index may be pushed that names manifests which are not in the repository.')
+const quotaBytes = sizeBytes
+  .nullable()
+  .describe('Most bytes that the project may store in each region; null: no limit.')
+
+export const project = z
+  .object({
+    id: z.string(),
+    namespace: z.string().describe('First path component of every repository of the project. Never changes.'),
+    name: z.string().describe('Display name.'),
+    quotaBytes,
+    publicRepositories,
+    allowSparseIndexes,
+    createdAt: timestamp,
+  })
+  .meta({ id: 'Project' })
+
+export type Project = z.output<typeof project>
+
+export const projectPage = pageOf('ProjectPage', project)
+
+export const projectCreate = z
+  .strictObject({
+    name: displayName,
+    namespace: namespaceName.optional().describe('Made from the name when left out.'),
+    quotaBytes: quotaBytes.optional(),
+    publicRepositories: publicRepositories.optional(),
+    allowSparseIndexes: allowSparseIndexes.optional(),
+  })
+  .meta({ id: 'ProjectCreate' })
+
+export type ProjectCreate = z.output<typeof projectCreate>
+
+export const projectUpdate = z
+  .strictObject({
+    name: displayName.optional(),
+    quotaBytes: quotaBytes.optional(),
+    publicRepositories: publicRepositories.optional(),
+    allowSparseIndexes: allowSparseIndexes.optional(),
+  })
+  .refine((update) => Object.values(update).some((value) => value !== undefined), 'must change something')
+  .meta({ id: 'ProjectUpdate' })
+
+export type ProjectUpdate = z.output<typeof projectUpdate>
+
+export const projectDeleteQuery = z.strictObject({
+  confirm: z
+    .string()
+    .max(63)
+    .optional()
+    .describe("The project's namespace, to confirm that all its data is to go."),
+})
+
+/** What it took until a change of access was true on every replica of every region. */
+export const propagation = z
+  .object({
+    replicas: z.int().min(0).describe('Live replicas that confirmed the change.'),
+    tookMs: z.number().min(0).describe('Time from the commit until it was true everywhere.'),
+  })
+  .meta({ id: 'Propagation' })
+
+export type Propagation = z.output<typeof propagation>
+
+export const projectDeleted = z
+  .object({ id: z.string(), namespace: z.string(), deletedAt: timestamp, propagation })
+  .meta({ id: 'ProjectDeleted' })
+
+export type ProjectDeleted = z.output<typeof projectDeleted>
