@@ -4,8 +4,7 @@
  */
 import { type ChildProcess, spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, rmSync } from 'node:fs'
-import { createServer } from 'node:net'
-import { connect } from 'node:net'
+import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
@@ -320,7 +319,8 @@ function installHooks(): void {
 function endEverything(): void {
   for (const pid of liveGroups) killGroup(pid)
   liveGroups.clear()
-  for (const cleanup of cleanups) {
+  // The latest first: what is mounted inside a folder must be gone before the folder is removed.
+  for (const cleanup of [...cleanups].reverse()) {
     try {
       cleanup()
     } catch (error) {
