@@ -1,4 +1,5 @@
 import type { Generated, Selectable } from 'kysely'
+import type { HealthCheckTable } from './region-schema.ts'
 
 /*
  * The tables of the control plane's metadata database: the truth for who may do what.
@@ -6,6 +7,7 @@ import type { Generated, Selectable } from 'kysely'
  */
 
 export interface ControlSchema {
+  health_check: HealthCheckTable
   installation: InstallationTable
   region: RegionTable
   project: ProjectTable

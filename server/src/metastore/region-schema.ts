@@ -7,6 +7,7 @@ import type { Generated, Insertable, Selectable } from 'kysely'
  */
 
 export interface RegionSchema {
+  health_check: HealthCheckTable
   access_project: AccessProjectTable
   access_key: AccessKeyTable
   access_cursor: AccessCursorTable
@@ -23,6 +24,12 @@ export interface RegionSchema {
   gc_task: GcTaskTable
   gc_run: GcRunTable
   audit_event: RegionAuditEventTable
+}
+
+/** One row, written by `ping`. */
+export interface HealthCheckTable {
+  id: number
+  checked_at: number
 }
 
 /** Copy of a project's rules, fed by the control plane's access feed. */

@@ -1,0 +1,67 @@
+import { type Kysely, sql } from 'kysely'
+import type { DatabaseKind } from '../database.ts'
+import type { Dialect } from './column-types.ts'
+import { up as controlFirst } from './control/0001-first.ts'
+import { up as regionFirst } from './region/0001-first.ts'
+
+/** One step of a schema. Names are the files' names, sort in the order of their execution, and never change. */
+export interface Migration {
+  readonly name: string
+  readonly up: (db: Kysely<unknown>, dialect: Dialect) => Promise<void>
+}
+
+/** All migrations, oldest first. */
+export const MIGRATIONS: Readonly<Record<DatabaseKind, readonly Migration[]>> = {
+  control: [{ name: '0001-first', up: controlFirst }],
+  region: [{ name: '0001-first', up: regionFirst }],
+}
+
+/** The database was written by a newer version of Berth (or belongs to something else). */
+export class DatabaseTooNewError extends Error {
+  constructor(kind: DatabaseKind, unknownMigrations: readonly string[]) {
+    super(
+      `the ${kind} database has the schema of a newer version of Berth (unknown migrations: ` +
+        `${unknownMigrations.join(', ')}); start that version or restore a backup from before the upgrade`,
+    )
+    this.name = 'DatabaseTooNewError'
+  }
+}
+
+/**
+ * Brings a database to the schema of this version. `tx` must be inside a transaction that excludes every other
+ * migrating process (`BEGIN IMMEDIATE` on SQLite, an advisory lock on PostgreSQL); all steps and their records are
+ * committed together. Answers the names of the migrations that were run.
+ *
+ * Throws `DatabaseTooNewError` when the database knows a migration that this version does not.
+ */
+export async function migrate(
+  tx: Kysely<unknown>,
+  kind: DatabaseKind,
+  dialect: Dialect,
+  nowMs: number,
+  migrations: readonly Migration[] = MIGRATIONS[kind],
+): Promise<string[]> {
+  await sql`create table if not exists schema_migration (
+    name text not null primary key, kind text not null, applied_at bigint not null
+  )`.execute(tx)
+  const { rows } = await sql<{ name: string; kind: string }>`select name, kind from schema_migration`.execute(
+    tx,
+  )
+  const foreign = rows.find((row) => row.kind !== kind)
+  if (foreign !== undefined) throw new Error(`this is a ${foreign.kind} database, not a ${kind} database`)
+  const applied = new Set(rows.map((row) => row.name))
+  const known = new Set(migrations.map((migration) => migration.name))
+  const unknown = [...applied].filter((name) => !known.has(name)).sort()
+  if (unknown.length > 0) throw new DatabaseTooNewError(kind, unknown)
+
+  const done: string[] = []
+  for (const migration of migrations) {
+    if (applied.has(migration.name)) continue
+    await migration.up(tx, dialect)
+    await sql`insert into schema_migration (name, kind, applied_at) values (${migration.name}, ${kind}, ${nowMs})`.execute(
+      tx,
+    )
+    done.push(migration.name)
+  }
+  return done
+}

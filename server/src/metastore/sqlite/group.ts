@@ -1,0 +1,145 @@
+import { existsSync } from 'node:fs'
+import type { DatabaseSync } from 'node:sqlite'
+import type { Kysely } from 'kysely'
+import type { AnyCommand } from '../commands.ts'
+import { type DatabaseKind, Rollback } from '../database.ts'
+import { migrate } from '../migrations/migrate.ts'
+import { openConnection } from './connection.ts'
+import { unavailabilityOf } from './errors.ts'
+import { CHECKPOINT_PAGES, WRITER_CACHE_KIB } from './limits.ts'
+import { kyselyOver } from './node-sqlite-dialect.ts'
+import { type Answer, type ErrorMessage, type RunRequest, toErrorMessage } from './writer-protocol.ts'
+
+interface OpenDatabase {
+  readonly connection: DatabaseSync
+  readonly db: Kysely<unknown>
+  /** The first error of a query of the command that is running. */
+  failure: unknown
+}
+
+/**
+ * The writing end of one database file: runs groups of commands, each group in one transaction with one fsync.
+ *
+ * When a group cannot be committed, all of its callers are told so and the connection is closed and opened again:
+ * after a failed fsync the kernel may have dropped the pages, so nothing may be tried again on what the connection
+ * has in memory.
+ */
+export class GroupWriter {
+  readonly #kind: DatabaseKind
+  readonly #path: string
+  readonly #commands: ReadonlyMap<string, AnyCommand>
+  #open: OpenDatabase | null = null
+
+  constructor(kind: DatabaseKind, path: string, commands: ReadonlyMap<string, AnyCommand>) {
+    this.#kind = kind
+    this.#path = path
+    this.#commands = commands
+  }
+
+  /** Opens the file and brings its schema up to date. Throws what SQLite throws, or `DatabaseTooNewError`. */
+  async open(): Promise<void> {
+    const { connection, db } = this.#ensureOpen()
+    try {
+      connection.exec('begin immediate')
+      await migrate(db, this.#kind, 'sqlite', Date.now())
+      connection.exec('commit')
+    } catch (error) {
+      this.close()
+      throw error
+    }
+  }
+
+  /** Runs the commands in their order and commits them together. Never throws. */
+  async commit(requests: readonly RunRequest[]): Promise<Answer[]> {
+    try {
+      // A file that vanished would be made again, empty and without its tables.
+      if (this.#open === null && !existsSync(this.#path)) throw new Error(`${this.#path} is gone`)
+      const open = this.#ensureOpen()
+      open.connection.exec('begin immediate')
+      const answers: Answer[] = []
+      for (const request of requests) answers.push(await this.#execute(open, request))
+      open.connection.exec('commit')
+      return answers
+    } catch (error) {
+      this.close()
+      const message = toErrorMessage(error)
+      const unavailable: ErrorMessage = { ...message, type: 'unavailable', reason: message.reason ?? 'io' }
+      return requests.map((request) => ({ call: request.call, ok: false, error: unavailable }))
+    }
+  }
+
+  /**
+   * Moves committed pages from the write-ahead log into the database when there are many. Called between groups, so
+   * that no commit waits for it; a failure loses nothing and is met again by the next call.
+   */
+  checkpoint(): void {
+    if (this.#open === null) return
+    const { connection } = this.#open
+    try {
+      const state = connection.prepare('pragma wal_checkpoint(noop)').get()
+      const waiting = Number(state?.['log'] ?? 0) - Number(state?.['checkpointed'] ?? 0)
+      if (waiting >= CHECKPOINT_PAGES) connection.exec('pragma wal_checkpoint(passive)')
+    } catch {
+      this.close()
+    }
+  }
+
+  close(): void {
+    const open = this.#open
+    this.#open = null
+    try {
+      open?.connection.close()
+    } catch {
+      // A connection that fails to close is not used again either.
+    }
+  }
+
+  #ensureOpen(): OpenDatabase {
+    if (this.#open !== null) return this.#open
+    const connection = openConnection(this.#path, {
+      synchronous: 'full',
+      queryOnly: false,
+      cacheKib: WRITER_CACHE_KIB,
+      autoCheckpointPages: 0,
+    })
+    const open: OpenDatabase = {
+      connection,
+      db: kyselyOver(connection, (error) => {
+        open.failure ??= error
+      }),
+      failure: null,
+    }
+    this.#open = open
+    return open
+  }
+
+  /**
+   * Runs one command in a savepoint. Throws only when the whole group is lost: the database failed, or SQLite ended
+   * the transaction by itself.
+   */
+  async #execute(open: OpenDatabase, request: RunRequest): Promise<Answer> {
+    const { connection, db } = open
+    open.failure = null
+    connection.exec('savepoint command')
+    let answer: Answer
+    try {
+      const command = this.#commands.get(request.command)
+      if (command === undefined)
+        throw new Error(`no command is named ${request.command}: list it in commands.ts`)
+      const result: unknown = await command.execute(db, request.args)
+      answer = { call: request.call, ok: true, result }
+      // PostgreSQL cannot commit after a failed query, so a command must not be able to here.
+      if (open.failure !== null) throw open.failure
+    } catch (error) {
+      const failure = open.failure ?? error
+      if (unavailabilityOf(failure) !== null || !connection.isTransaction) throw failure
+      connection.exec('rollback to command')
+      answer =
+        failure instanceof Rollback
+          ? { call: request.call, ok: true, result: failure.result }
+          : { call: request.call, ok: false, error: toErrorMessage(failure) }
+    }
+    connection.exec('release command')
+    return answer
+  }
+}
