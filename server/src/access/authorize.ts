@@ -1,0 +1,103 @@
+import { parseRepositoryName } from '@berth/oci/name'
+import type { Scope } from '@berth/oci/scope'
+import type { AccessProject } from './access-project.ts'
+import type { CatalogDecision, Decision, Need } from './decision.ts'
+import { matchesAnyGlob } from './glob.ts'
+import { ACTIONS, type Action, type KeyPrincipal, type Principal, type TokenAccess } from './principal.ts'
+
+/** How a list of all repositories is named in a scope. */
+const CATALOG_TYPE = 'registry'
+const CATALOG_NAME = 'catalog'
+const ALL_ACTIONS = '*'
+
+/**
+ * Decides whether the principal may do this to that repository. `project` is the project that has the namespace,
+ * null for none (or a deleted one). Whether the repository exists plays no part, and the answers to another
+ * project's namespace and to nobody's are the same.
+ *
+ * Denies by default. `push` does not imply `pull`, nor anything else. What anyone may pull, any principal may, with
+ * a token of whatever scope.
+ */
+export function decide(principal: Principal, project: AccessProject | null, need: Need): Decision {
+  if (project !== null && need.action === 'pull' && project.isPublic(need.path)) {
+    return { outcome: 'allow', project }
+  }
+  if (principal.kind === 'anonymous') return { outcome: 'challenge', error: null }
+  if (principal.expiredForUploadsOnly && need.ownRunningUpload !== true) {
+    return { outcome: 'challenge', error: 'invalid_token' }
+  }
+  if (project === null || project.id !== principal.projectId) return { outcome: 'not_found' }
+  if (!keyAllows(principal, need.path, need.action)) {
+    return { outcome: 'denied', reason: `This key does not allow "${need.action}" here.` }
+  }
+  if (!tokenAllows(principal, `${need.namespace}/${need.path}`, need.action)) {
+    return { outcome: 'challenge', error: 'insufficient_scope' }
+  }
+  return { outcome: 'allow', project }
+}
+
+/** Decides about the list of repositories: a key sees those of its own project that it may pull. */
+export function decideCatalog(principal: Principal): CatalogDecision {
+  if (principal.kind === 'anonymous') return { outcome: 'challenge', error: null }
+  if (principal.expiredForUploadsOnly) return { outcome: 'challenge', error: 'invalid_token' }
+  if (!principal.actions.has('pull')) {
+    return { outcome: 'denied', reason: 'This key does not allow "pull", so it cannot list repositories.' }
+  }
+  const { tokenAccess } = principal
+  if (tokenAccess !== null && !tokenAccess.some(isCatalogAccess)) {
+    return { outcome: 'challenge', error: 'insufficient_scope' }
+  }
+  return {
+    outcome: 'allow',
+    projectId: principal.projectId,
+    namespace: principal.namespace,
+    isVisible: (path) => matchesAnyGlob(principal.repositories, path),
+  }
+}
+
+/** A repository that a scope names, taken apart; null when the scope is about something else or malformed. */
+export function scopeRepository(scope: Scope): { namespace: string; path: string } | null {
+  if (scope.type !== 'repository' || scope.resourceClass !== null) return null
+  const name = parseRepositoryName(scope.name)
+  const slash = name === null ? -1 : name.indexOf('/')
+  if (name === null || slash === -1) return null
+  return { namespace: name.slice(0, slash), path: name.slice(slash + 1) }
+}
+
+/**
+ * What of one scope the principal may have, null for nothing. `project` is the one that has the scope's namespace.
+ * `*` becomes the actions that are allowed, never more.
+ */
+export function narrowScope(
+  principal: Principal,
+  scope: Scope,
+  project: AccessProject | null,
+): TokenAccess | null {
+  if (scope.type === CATALOG_TYPE && scope.name === CATALOG_NAME && scope.resourceClass === null) {
+    const isWanted = scope.actions.has(ALL_ACTIONS) && decideCatalog(principal).outcome === 'allow'
+    return isWanted ? { type: CATALOG_TYPE, name: CATALOG_NAME, actions: [ALL_ACTIONS] } : null
+  }
+  const repository = scopeRepository(scope)
+  if (repository === null) return null
+  const actions = ACTIONS.filter(
+    (action) =>
+      (scope.actions.has(ALL_ACTIONS) || scope.actions.has(action)) &&
+      decide(principal, project, { ...repository, action }).outcome === 'allow',
+  )
+  return actions.length === 0 ? null : { type: scope.type, name: scope.name, actions }
+}
+
+function keyAllows(principal: KeyPrincipal, path: string, action: Action): boolean {
+  return principal.actions.has(action) && matchesAnyGlob(principal.repositories, path)
+}
+
+function tokenAllows(principal: KeyPrincipal, name: string, action: Action): boolean {
+  if (principal.tokenAccess === null) return true
+  return principal.tokenAccess.some(
+    (access) => access.type === 'repository' && access.name === name && access.actions.includes(action),
+  )
+}
+
+function isCatalogAccess(access: TokenAccess): boolean {
+  return access.type === CATALOG_TYPE && access.name === CATALOG_NAME && access.actions.includes(ALL_ACTIONS)
+}

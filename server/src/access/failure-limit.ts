@@ -1,0 +1,75 @@
+import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible'
+import { addressIdentity } from './cidr.ts'
+import {
+  FAILURE_WINDOW_SECONDS,
+  MAX_COUNTED_FAILURES,
+  MAX_FAILING_CREDENTIALS_PER_ADDRESS,
+  MAX_FAILURES_PER_CREDENTIAL,
+} from './limits.ts'
+
+export interface FailureLimits {
+  readonly failuresPerCredential: number
+  readonly failingCredentialsPerAddress: number
+  readonly countedFailures: number
+}
+
+export const DEFAULT_FAILURE_LIMITS: FailureLimits = {
+  failuresPerCredential: MAX_FAILURES_PER_CREDENTIAL,
+  failingCredentialsPerAddress: MAX_FAILING_CREDENTIALS_PER_ADDRESS,
+  countedFailures: MAX_COUNTED_FAILURES,
+}
+
+/**
+ * Counts failed sign-ins of each (credential, client) within a minute, and the different failing credentials of each
+ * client. Only failures are ever asked about: who shows a right secret is let in whatever others do, so nobody can
+ * lock anybody out.
+ */
+export interface FailureLimit {
+  /**
+   * Counts one failure. `credential`: a key's id, or a hash of what was shown; never a secret. Answers the seconds
+   * to wait when this client has failed too often, else null.
+   */
+  count(credential: string, clientAddress: string): Promise<number | null>
+}
+
+const EVERYONE = 'everyone'
+
+/** Keeps its counts in memory: each replica counts for itself. */
+export function createFailureLimit(limits: FailureLimits = DEFAULT_FAILURE_LIMITS): FailureLimit {
+  const duration = FAILURE_WINDOW_SECONDS
+  const perCredential = new RateLimiterMemory({ points: limits.failuresPerCredential, duration })
+  const perAddress = new RateLimiterMemory({ points: limits.failingCredentialsPerAddress, duration })
+  // The other two remember one entry for each key for the window; this one bounds how many entries there can be.
+  const total = new RateLimiterMemory({ points: limits.countedFailures, duration })
+
+  return {
+    async count(credential, clientAddress) {
+      const client = addressIdentity(clientAddress)
+      const pair = `${credential} ${client}`
+      if ((await perCredential.get(pair)) === null) {
+        const ofClient = await perAddress.get(client)
+        if (ofClient !== null && ofClient.consumedPoints >= limits.failingCredentialsPerAddress) {
+          return toSeconds(ofClient)
+        }
+        const waitSeconds = (await consume(total, EVERYONE)) ?? (await consume(perAddress, client))
+        if (waitSeconds !== null) return waitSeconds
+      }
+      return consume(perCredential, pair)
+    },
+  }
+}
+
+async function consume(limiter: RateLimiterMemory, key: string): Promise<number | null> {
+  try {
+    await limiter.consume(key)
+    return null
+  } catch (refusal) {
+    // The library rejects with its result, and with an Error only when it is broken.
+    if (refusal instanceof Error) throw refusal
+    return toSeconds(refusal as RateLimiterRes)
+  }
+}
+
+function toSeconds(result: RateLimiterRes): number {
+  return Math.max(1, Math.ceil(result.msBeforeNext / 1000))
+}

@@ -1,0 +1,58 @@
+/*
+ * The bounds of this module, in one place. Sizes in bytes of the text as sent, times in the unit of the name.
+ */
+
+/** The whole `Authorization` header; larger than the largest token in a Basic password. */
+export const MAX_AUTHORIZATION_BYTES = 12 * 1024
+export const MAX_TOKEN_BYTES = 8 * 1024
+/** JSON of a token's `access` claim: in base64, with the other claims, it stays below MAX_TOKEN_BYTES. */
+export const MAX_ACCESS_CLAIM_BYTES = 5 * 1024
+
+export const DEFAULT_TOKEN_LIFETIME_SECONDS = 900
+export const REFRESH_TOKEN_LIFETIME_SECONDS = 30 * 24 * 3600
+/** Clocks of replicas may differ by this much. */
+export const TOKEN_CLOCK_SKEW_SECONDS = 60
+/** A running upload of the same key goes on with a token that expired at most this long ago. */
+export const EXPIRED_TOKEN_UPLOAD_GRACE_SECONDS = 24 * 3600
+
+export const MAX_VERIFIED_TOKENS = 20_000
+export const MAX_VERIFIED_TOKENS_BYTES = 16 * 1024 * 1024
+
+export const MAX_GLOB_LENGTH = 255
+export const MAX_GLOBS_PER_LIST = 100
+export const MAX_CIDRS_PER_LIST = 100
+
+export const MAX_CACHED_KEYS = 10_000
+export const MAX_CACHED_PROJECTS = 10_000
+export const MAX_CACHED_UNKNOWN = 10_000
+export const UNKNOWN_TTL_MS = 2_000
+
+/** How long a replica trusts its caches without having asked the database. Known to every replica alike. */
+export const LEASE_MS = 4_000
+/** Clocks tick at slightly different rates, and a check takes time: a lease counts as ended this much later. */
+export const LEASE_MARGIN_MS = 500
+/** A replica whose row is this old by the database's clock is gone, however the clocks were stepped meanwhile. */
+export const REPLICA_GONE_AFTER_MS = 10_000
+export const REPLICA_FORGOTTEN_AFTER_MS = 10 * 60_000
+export const FEED_POLL_INTERVAL_MS = 1_000
+export const FEED_BATCH = 200
+export const FEED_RETRY_MIN_MS = 100
+/** Below the lease, so that a database that comes back is noticed soon. */
+export const FEED_RETRY_MAX_MS = 2_000
+export const WAIT_POLL_MIN_MS = 10
+export const WAIT_POLL_MAX_MS = 100
+
+/** Failures of one credential from one address. */
+export const MAX_FAILURES_PER_CREDENTIAL = 10
+/** Different failing credentials from one address. */
+export const MAX_FAILING_CREDENTIALS_PER_ADDRESS = 50
+/** Different (credential, address) pairs that are counted at the same time, whoever they are. */
+export const MAX_COUNTED_FAILURES = 50_000
+export const FAILURE_WINDOW_SECONDS = 60
+
+export const LAST_USED_FLUSH_INTERVAL_MS = 60_000
+export const LAST_USED_GRANULARITY_MS = 60_000
+export const MAX_LAST_USED_ENTRIES = 20_000
+
+export const MAX_FORWARDED_FOR_BYTES = 2_048
+export const MAX_FORWARDED_HOPS = 32
