@@ -1,14 +1,8 @@
 import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import { parse as parseYaml } from 'yaml'
-import {
-  InvalidValue,
-  VARIABLES,
-  type Address,
-  type RegionSetting,
-  type Settings,
-  type Variable,
-} from './variables.ts'
+import { type Address, InvalidValue, type RegionSetting } from './parse-value.ts'
+import { type Settings, type Variable, VARIABLES } from './variables.ts'
 
 /** The validated configuration of one process: frozen, and the only place that the rest of the code reads settings from. */
 export interface Config extends Omit<Settings, 'regions' | 'dataDir' | 'rootKeyFile' | 'consoleUrl'> {
