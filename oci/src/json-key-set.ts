@@ -1,36 +1,26 @@
-import { foldKey } from './key-folding.ts'
-
 // Most objects have a handful of keys: comparing those costs less than a hash table per object.
 const MAX_LISTED_KEYS = 12
 
-/** The keys of one object so far. Made to be used again for many objects in turn. */
+/** The keys of one object so far, by their folded form. Made to be used again for many objects in turn. */
 export class KeySet {
-  #folds = true
   #count = 0
-  readonly #originals: string[] = []
+  readonly #keys: string[] = []
   readonly #folded: string[] = []
   #table: Map<string, string> | null = null
 
-  /** Starts over with no keys. With `folds`, keys that Go's encoding/json confuses count as the same. */
-  reset(folds: boolean): void {
-    this.#folds = folds
+  /** Starts over with no keys. */
+  clear(): void {
     this.#count = 0
     this.#table = null
   }
 
-  /** The form under which keys are compared here. */
-  fold(key: string): string {
-    return this.#folds ? foldKey(key) : key
-  }
-
-  /** Adds a key, or returns the earlier key that it clashes with: equal to it, or different in case only. */
-  add(key: string): string | null {
-    const folded = this.fold(key)
+  /** Adds a key, or returns the earlier key with the same folded form. */
+  add(key: string, folded: string): string | null {
     if (this.#table === null && this.#count === MAX_LISTED_KEYS) this.#startTable()
     const clash = this.#table === null ? this.#listed(folded) : (this.#table.get(folded) ?? null)
     if (clash !== null) return clash
     if (this.#table === null) {
-      this.#originals[this.#count] = key
+      this.#keys[this.#count] = key
       this.#folded[this.#count] = folded
     } else {
       this.#table.set(folded, key)
@@ -41,7 +31,7 @@ export class KeySet {
 
   #listed(folded: string): string | null {
     for (let i = 0; i < this.#count; i += 1) {
-      if (this.#folded[i] === folded) return this.#originals[i] as string
+      if (this.#folded[i] === folded) return this.#keys[i] as string
     }
     return null
   }
@@ -49,7 +39,7 @@ export class KeySet {
   #startTable(): void {
     this.#table = new Map()
     for (let i = 0; i < this.#count; i += 1) {
-      this.#table.set(this.#folded[i] as string, this.#originals[i] as string)
+      this.#table.set(this.#folded[i] as string, this.#keys[i] as string)
     }
   }
 }

@@ -1,11 +1,14 @@
-import type { JsonShape } from './json-shape.ts'
 import { KeySet } from './json-key-set.ts'
+import type { JsonShape } from './json-shape.ts'
+import { foldKey } from './key-folding.ts'
 
 export interface JsonScanLimits {
   readonly shape: JsonShape
   readonly maxDepth: number
   readonly maxArrayLength: number
   readonly maxObjectKeys: number
+  readonly maxKeyLength: number
+  readonly maxUnusualKeyLength: number
   readonly maxValues: number
 }
 
@@ -35,7 +38,6 @@ const SPACE = 0x20
 const NUMBER = /-?(?:0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?/y
 const PLAIN_INTEGER = /^(?:0|-?[1-9][0-9]*)$/
 const SIMPLE_ESCAPES = '"\\/bfnrt'
-const HEX4 = /[0-9a-fA-F]{4}/y
 const MAX_QUOTED_LENGTH = 64
 
 /**
@@ -49,6 +51,7 @@ export class JsonScanner {
   #position = 0
   #depth = 0
   #values = 0
+  #unusualKeyLength = 0
 
   constructor(text: string, limits: JsonScanLimits) {
     this.#text = text
@@ -94,15 +97,14 @@ export class JsonScanner {
   }
 
   #member(frame: Frame): JsonShape {
-    const { maxObjectKeys } = this.#limits
+    const { maxObjectKeys, maxKeyLength } = this.#limits
     if (frame.count > maxObjectKeys) throw new Mistake(`an object has more than ${maxObjectKeys} keys`)
     frame.key = ''
     if (this.#text.charCodeAt(this.#position) !== QUOTE) throw this.#unexpected('a key in double quotes')
     const start = this.#position
-    const hasEscapes = this.#string()
-    const key = hasEscapes
-      ? (JSON.parse(this.#text.slice(start, this.#position)) as string)
-      : this.#text.slice(start + 1, this.#position - 1)
+    const isPlain = this.#string()
+    if (this.#position - start - 2 > maxKeyLength) throw new Mistake(`a key is longer than ${maxKeyLength}`)
+    const key = isPlain ? this.#text.slice(start + 1, this.#position - 1) : this.#unusualKey(start)
     frame.key = key
     const shape = this.#checkKey(frame, key)
     this.#skipSpace()
@@ -110,12 +112,25 @@ export class JsonScanner {
     return shape
   }
 
+  /** Decodes a key with escapes or beyond ASCII, which costs many times what a plain one does. */
+  #unusualKey(start: number): string {
+    const { maxUnusualKeyLength } = this.#limits
+    this.#unusualKeyLength += this.#position - start
+    if (this.#unusualKeyLength > maxUnusualKeyLength) {
+      throw new Mistake(
+        `keys with escapes or beyond ASCII have more than ${maxUnusualKeyLength} characters in all`,
+      )
+    }
+    return JSON.parse(this.#text.slice(start, this.#position)) as string
+  }
+
   #checkKey(frame: Frame, key: string): JsonShape {
-    const clash = frame.keys.add(key)
+    const folded = frame.shape === 'map' ? key : foldKey(key)
+    const clash = frame.keys.add(key, folded)
     if (clash === key) throw new Mistake(`duplicate key ${quote(key)}`)
     if (clash !== null) throw new Mistake(`the keys ${quote(clash)} and ${quote(key)} differ only in case`)
     if (typeof frame.shape === 'string') return 'any'
-    const field = frame.shape.fields.get(frame.keys.fold(key))
+    const field = frame.shape.fields.get(folded)
     if (field === undefined) return 'any'
     if (field.name !== key) throw new Mistake(`the key ${quote(key)} must be written ${quote(field.name)}`)
     return field.shape
@@ -149,7 +164,7 @@ export class JsonScanner {
     frame.shape = shape
     frame.count = 0
     frame.key = ''
-    frame.keys.reset(shape !== 'map')
+    frame.keys.clear()
   }
 
   #literal(): void {
@@ -176,18 +191,19 @@ export class JsonScanner {
     this.#position += text.length
   }
 
-  /** Passes over a string that starts here; whether it holds escapes. */
+  /** Passes over a string that starts here; whether it is ASCII without escapes. */
   #string(): boolean {
     const text = this.#text
-    let hasEscapes = false
+    let isPlain = true
     let position = this.#position + 1
     for (;;) {
       const code = text.charCodeAt(position)
       if (code === QUOTE) break
       if (code === BACKSLASH) {
-        hasEscapes = true
+        isPlain = false
         position = this.#escape(position)
       } else if (code >= SPACE) {
+        if (code > 0x7f) isPlain = false
         position += 1
       } else {
         this.#position = position
@@ -197,7 +213,7 @@ export class JsonScanner {
       }
     }
     this.#position = position + 1
-    return hasEscapes
+    return isPlain
   }
 
   /** Passes over the escape at the position; where it ends. Surrogates must come as a pair of escapes. */
@@ -217,10 +233,13 @@ export class JsonScanner {
   }
 
   #hexUnit(position: number): number {
-    HEX4.lastIndex = position
-    const match = HEX4.exec(this.#text)
-    if (match === null) throw new Mistake('a string holds an unknown escape')
-    return Number.parseInt(match[0], 16)
+    let unit = 0
+    for (let i = 0; i < 4; i += 1) {
+      const digit = hexDigit(this.#text.charCodeAt(position + i))
+      if (digit === -1) throw new Mistake('a string holds an unknown escape')
+      unit = unit * 16 + digit
+    }
+    return unit
   }
 
   #expect(code: number): void {
@@ -230,11 +249,14 @@ export class JsonScanner {
   }
 
   #skipSpace(): void {
-    for (;;) {
-      const code = this.#text.charCodeAt(this.#position)
-      if (code !== SPACE && code !== 0x0a && code !== 0x0d && code !== 0x09) return
-      this.#position += 1
+    const text = this.#text
+    let position = this.#position
+    let code = text.charCodeAt(position)
+    while (code === SPACE || code === 0x0a || code === 0x0d || code === 0x09) {
+      position += 1
+      code = text.charCodeAt(position)
     }
+    this.#position = position
   }
 
   #unexpected(wanted: string): Mistake {
@@ -251,6 +273,12 @@ export class JsonScanner {
     }
     return `${path === '' ? '' : ` at ${path}`} (character ${this.#position + 1})`
   }
+}
+
+function hexDigit(code: number): number {
+  if (code >= 0x30 && code <= 0x39) return code - 0x30
+  const lower = code | 0x20
+  return lower >= 0x61 && lower <= 0x66 ? lower - 0x57 : -1
 }
 
 function shorten(key: string): string {

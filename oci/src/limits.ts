@@ -28,11 +28,17 @@ export const MAX_JSON_DEPTH = 32
 /** Most elements of one array in a strictly parsed JSON document. */
 export const MAX_JSON_ARRAY_LENGTH = 10_000
 
-/** Most keys of one object in a strictly parsed JSON document: a 4 MiB manifest may be mostly annotations. */
-export const MAX_JSON_OBJECT_KEYS = 200_000
+/** Most keys of one object in a strictly parsed JSON document. */
+export const MAX_JSON_OBJECT_KEYS = 10_000
 
-/** Most values in a strictly parsed JSON document. Bounds the memory that a few bytes of text can ask for. */
-export const MAX_JSON_VALUES = 400_000
+/** Longest key in a strictly parsed JSON document, in characters as written. */
+export const MAX_JSON_KEY_LENGTH = 1_024
+
+/** Longest total of the keys of a strictly parsed JSON document that hold escapes or are not ASCII, in characters. */
+export const MAX_JSON_UNUSUAL_KEY_LENGTH = 65_536
+
+/** Most values in a strictly parsed JSON document. Bounds the time and memory that a few bytes of text can ask for. */
+export const MAX_JSON_VALUES = 200_000
 
 /** Most distinct scopes in one token request. */
 export const MAX_SCOPES = 20
