@@ -1,4 +1,6 @@
 import type { Command, DatabaseKind } from './database.ts'
+import { accessCopyCommands } from './queries/access-copy.ts'
+import { accessReplicaCommands } from './queries/access-replica.ts'
 import { gcRunCommands } from './queries/gc-run.ts'
 import { gcCommands } from './queries/gc.ts'
 import { healthCommands } from './queries/health.ts'
@@ -13,7 +15,13 @@ export type AnyCommand = Command<any, any, any>
  */
 export const controlCommands: readonly AnyCommand[] = [...healthCommands]
 
-export const regionCommands: readonly AnyCommand[] = [...healthCommands, ...gcCommands, ...gcRunCommands]
+export const regionCommands: readonly AnyCommand[] = [
+  ...healthCommands,
+  ...accessCopyCommands,
+  ...accessReplicaCommands,
+  ...gcCommands,
+  ...gcRunCommands,
+]
 
 export const COMMANDS: Readonly<Record<DatabaseKind, readonly AnyCommand[]>> = {
   control: controlCommands,

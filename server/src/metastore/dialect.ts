@@ -22,6 +22,14 @@ export function lockForUpdate<DB, TB extends keyof DB, O>(
   return dialect === 'postgres' ? query.forUpdate() : query
 }
 
+/** Like `lockForUpdate`, but several transactions may hold the lock at once; whoever changes the rows waits. */
+export function lockForShare<DB, TB extends keyof DB, O>(
+  query: SelectQueryBuilder<DB, TB, O>,
+  dialect: Dialect,
+): SelectQueryBuilder<DB, TB, O> {
+  return dialect === 'postgres' ? query.forShare() : query
+}
+
 /**
  * Locks a repository: everything that changes its manifests, tags or memberships does this first, and locks a
  * repository before a blob. Null: it is gone.
