@@ -36,7 +36,10 @@ export interface UploadSessionStore {
    * Takes the session for one writer until `untilMs` (database time). Null when it is gone, when another writer holds
    * it, or when `offsetBytes` differs from the stored one (`expectedOffsetBytes: null` skips that check).
    */
-  claim(id: string, claim: { owner: string; untilMs: number; nowMs: number; expectedOffsetBytes: number | null }): Promise<UploadSessionRow | null>
+  claim(
+    id: string,
+    claim: { owner: string; untilMs: number; nowMs: number; expectedOffsetBytes: number | null },
+  ): Promise<UploadSessionRow | null>
 
   /** Extends a claim; false when it was lost. */
   renewClaim(id: string, owner: string, untilMs: number): Promise<boolean>
@@ -56,7 +59,10 @@ export interface UploadSessionStore {
   listExpired(nowMs: number, limit: number): Promise<UploadSessionRow[]>
 
   /** Sessions of one project (for its deletion), of one credential (for a revocation), or all, at most `limit` after `afterId`. */
-  list(filter: { projectId?: string; credentialId?: string; afterId?: string }, limit: number): Promise<UploadSessionRow[]>
+  list(
+    filter: { projectId?: string; credentialId?: string; afterId?: string },
+    limit: number,
+  ): Promise<UploadSessionRow[]>
 
   /** The sum of reservations of a project. */
   reservedBytes(projectId: string): Promise<number>

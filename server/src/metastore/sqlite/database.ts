@@ -2,21 +2,14 @@ import { resolve } from 'node:path'
 import type { EventEmitter } from 'node:events'
 import type { DatabaseSync } from 'node:sqlite'
 import { type Kysely, sql } from 'kysely'
-import type { ControlSchema } from '../control-schema.ts'
 import type { Command, Database, DatabaseKind } from '../database.ts'
 import { touchHealth } from '../queries/health.ts'
-import type { RegionSchema } from '../region-schema.ts'
+import type { Schemas } from '../schemas.ts'
 import { openConnection } from './connection.ts'
 import { toCallerError } from './errors.ts'
 import { READER_CACHE_KIB } from './limits.ts'
 import { kyselyOver } from './node-sqlite-dialect.ts'
 import type { SqliteWriter } from './writer.ts'
-
-/** The tables of a database by its kind. */
-export interface Schemas {
-  readonly control: ControlSchema
-  readonly region: RegionSchema
-}
 
 /**
  * Opens a SQLite database (made if missing) and brings its schema up to date. Its folder must exist. Commands run in

@@ -43,3 +43,9 @@ export const SESSION_CACHE_KIB = 2 * 1024
 
 /** Prepared statements that a connection keeps. Kysely makes the same text for the same query. */
 export const MAX_PREPARED_STATEMENTS = 500
+
+/** Writes to the upload sessions between two looks at their write-ahead log. */
+export const SESSION_WRITES_PER_LOOK = 64
+
+/** Pages after which a session's own commit runs the checkpoint, when no writer thread did (64 MiB). */
+export const SESSION_AUTO_CHECKPOINT_PAGES = 16_384

@@ -87,8 +87,9 @@ export class SqliteWriter {
   /** Ends the thread after what was asked before; databases that are still open are closed. */
   async close(): Promise<void> {
     if (this.#closed) return
-    for (const database of [...this.#databases.keys()])
+    for (const database of this.#databases.keys()) {
       await this.closeDatabase(database).catch(() => undefined)
+    }
     this.#closed = true
     clearInterval(this.#timer)
     await this.#worker?.terminate()
