@@ -62,27 +62,38 @@ export interface BlobStore {
 
   /**
    * Starts an upload. The id is a UUID that the caller chose; nothing need exist before the first byte.
-
    */
   createUpload(uploadId: string): Promise<UploadState>
 
-  /** Opens the upload for appending at `offsetBytes`; bytes beyond it (of a chunk that failed) are dropped. */
+  /**
+   * Opens the upload for appending at `offsetBytes`, the offset that was stored together with `state`. Bytes that a
+   * chunk which failed left beyond it are dropped. Throws `upload_lost` when the store holds fewer bytes. A writer of
+   * the same upload that is still open in this process is shut out first: its later appends fail.
+   */
   openWriter(state: UploadState, offsetBytes: number): Promise<BlobWriter>
 
-  /** Reads what was uploaded so far (to rebuild a hash state). Null when it is gone. */
+  /**
+   * Reads the first `offsetBytes` of what was uploaded so far (to rebuild a hash state). Null when it is gone;
+   * throws `upload_lost` when fewer bytes are left. Do not use it while a writer of the upload is open.
+   */
   openUpload(state: UploadState, offsetBytes: number): Promise<BlobSource | null>
 
   /**
    * Makes an upload permanent under a new key. When it resolves the bytes survive power loss: the file and its
-   * directory entry are fsynced, or the object store has confirmed the whole object with this size. The caller has
-   * checked the digest. A failure (an fsync error above all) leaves nothing that a retry would trust.
+   * directory entry are fsynced, or the object store has confirmed the whole object with this size. Exactly the first
+   * `sizeBytes` are kept: what a failed chunk left beyond them is dropped. The caller has checked the digest.
+   * A failure (an fsync error above all) leaves nothing that a retry would trust.
    */
   commitUpload(state: UploadState, content: { digest: Digest; sizeBytes: number }): Promise<StorageKey>
 
   /** Drops an unfinished upload. Safe to repeat, and after a commit (then it does nothing to the committed bytes). */
   cancelUpload(state: UploadState): Promise<void>
 
-  open(key: StorageKey): Promise<BlobSource | null>
+  /**
+   * Opens committed bytes. `range` is what `pump` will be asked for, when that is known already: an object store then
+   * answers both with one request. `pump` may still ask for another range.
+   */
+  open(key: StorageKey, range?: ByteRange): Promise<BlobSource | null>
   stat(key: StorageKey): Promise<StoredBlob | null>
   /** Removes the bytes. Safe to repeat. */
   delete(key: StorageKey): Promise<void>
@@ -91,8 +102,14 @@ export interface BlobStore {
 
   /** All committed blobs, in no order. Bounded memory. */
   list(): AsyncIterable<StoredBlob>
-  /** Unfinished uploads older than `olderThanMs` (by age), for the sweeper. */
-  listUploads(olderThanMs: number): AsyncIterable<{ uploadId: string; state: UploadState; modifiedAt: number }>
+  /**
+   * What unfinished uploads left that is at least `olderThanMs` old, for the sweeper, which hands `state` to
+   * `cancelUpload`. One upload may be listed more than once. `modifiedAt` is the last change that the driver knows of
+   * (an object store knows only when a multipart upload began), so the caller must skip an id whose session lives.
+   */
+  listUploads(
+    olderThanMs: number,
+  ): AsyncIterable<{ uploadId: string; state: UploadState; modifiedAt: number }>
 
   /** A URL that gives a GET of the whole object for `expiresSeconds`; null when the driver cannot. */
   presign(key: StorageKey, options: { expiresSeconds: number; fileName: string }): Promise<URL | null>
@@ -110,7 +127,11 @@ export interface BlobStore {
 export class BlobStoreError extends Error {
   readonly reason: 'full' | 'io' | 'unavailable' | 'corrupt' | 'upload_lost'
 
-  constructor(reason: 'full' | 'io' | 'unavailable' | 'corrupt' | 'upload_lost', message: string, cause?: unknown) {
+  constructor(
+    reason: 'full' | 'io' | 'unavailable' | 'corrupt' | 'upload_lost',
+    message: string,
+    cause?: unknown,
+  ) {
     super(message, { cause })
     this.name = 'BlobStoreError'
     this.reason = reason
