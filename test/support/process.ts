@@ -40,6 +40,8 @@ export type ServerProcess = {
   ended(): number | string | null
   /** Sends `signal` to the process, then SIGKILL to its whole group when it lasts longer than `timeoutMs`. */
   stop(signal?: NodeJS.Signals, timeoutMs?: number): Promise<number | string>
+  /** Lets this process end while the server still runs (it is then ended too). For servers that tests share. */
+  unref(): void
   /** SIGKILL to the whole process group. */
   kill9(): Promise<number | string>
 }
@@ -133,6 +135,7 @@ export async function startProcess(
     exited,
     ended: () => end,
     stop,
+    unref: () => unrefChild(child),
     kill9: () => stop('SIGKILL', 0),
   }
 }
@@ -290,6 +293,14 @@ function releasePipes(child: ChildProcess): void {
   child.stdin?.destroy()
   child.stdout?.destroy()
   child.stderr?.destroy()
+}
+
+function unrefChild(child: ChildProcess): void {
+  child.unref()
+  for (const pipe of [child.stdin, child.stdout, child.stderr]) {
+    // The pipes of a child are sockets, though typed as plain streams.
+    if (pipe !== null && 'unref' in pipe && typeof pipe.unref === 'function') pipe.unref()
+  }
 }
 
 function killGroup(pid: number): void {

@@ -12,6 +12,7 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
 } from 'node:fs'
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
@@ -20,6 +21,7 @@ import { type AptTool, type GoTool, type ToolName, tools } from './tool-table.ts
 
 const aptTimeoutMs = 15 * 60_000
 const goBuildTimeoutMs = 20 * 60_000
+const refusalLifetimeMs = 24 * 60 * 60_000
 const lockTimeoutMs = 30 * 60_000
 const extraFolders = ['/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/local/go/bin']
 
@@ -159,6 +161,8 @@ async function buildGoTool(name: ToolName, tool: GoTool): Promise<string | null>
   if (go === null) return 'Go is not installed'
   const folder = goToolFolder(name, tool)
   const building = `${folder}.building`
+  const refusal = recentRefusal(`${folder}.refused`)
+  if (refusal !== null) return refusal
   rmSync(building, { recursive: true, force: true })
   mkdirSync(building, { recursive: true })
   const startedAt = performance.now()
@@ -174,10 +178,19 @@ async function buildGoTool(name: ToolName, tool: GoTool): Promise<string | null>
     renameSync(building, folder)
   } catch (error) {
     rmSync(building, { recursive: true, force: true })
-    return `it could not be built: ${lastLine(error)}`
+    const reason = `it could not be built: ${lastLine(error)}`
+    writeFileSync(`${folder}.refused`, reason)
+    return reason
   }
   say(`${name}: built (${seconds(startedAt)})`)
   return null
+}
+
+/** Why a build failed not long ago: the same question need not be asked again at every run. */
+function recentRefusal(path: string): string | null {
+  const stat = statSync(path, { throwIfNoEntry: false })
+  if (stat === undefined || Date.now() - stat.mtimeMs > refusalLifetimeMs) return null
+  return readFileSync(path, 'utf8')
 }
 
 function goToolFolder(name: ToolName, tool: GoTool): string {

@@ -14,6 +14,8 @@ import { findCommand, requireTools } from '../tools.ts'
 export type PostgresOptions = {
   /** Off by default: faster, and safe against kill -9 of Berth, though not against a power cut. */
   fsync?: boolean
+  /** Nobody stops it: it ends with the test process, and does not keep that running. */
+  shared?: boolean
   /** Further settings, such as `{ max_connections: '50' }`. */
   settings?: Record<string, string>
 }
@@ -66,6 +68,7 @@ export async function startPostgres(options: PostgresOptions = {}): Promise<Post
       ...identity,
     })
     await waitUntilReady(started, () => answers(url('postgres')))
+    if (options.shared) started.unref()
     return started
   }
   let server = await launch()

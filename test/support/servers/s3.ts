@@ -23,8 +23,9 @@ export type S3Server = AsyncDisposable & {
   log(): string
 }
 
-/** Starts an S3 server (versitygw on a folder) on a free loopback port; ready when it returns. */
-export async function startS3(): Promise<S3Server> {
+/** Starts an S3 server (versitygw on a folder) on a free loopback port; ready when it returns.
+ * `shared`: nobody stops it; it ends with the test process. */
+export async function startS3(options: { shared?: boolean } = {}): Promise<S3Server> {
   const { versitygw } = await requireTools('versitygw')
   const folder = temporaryFolder('s3')
   const objects = join(folder.path, 'objects')
@@ -53,6 +54,7 @@ export async function startS3(): Promise<S3Server> {
       { env: { ...process.env, ROOT_ACCESS_KEY: accessKeyId, ROOT_SECRET_KEY: secretAccessKey } },
     )
     await waitUntilReady(started, () => withClient(client(), listsBuckets))
+    if (options.shared) started.unref()
     return started
   }
   let server = await launch()
