@@ -27,7 +27,7 @@ describe('keys', () => {
   it('end with the base62 CRC-32 of all before it', () => {
     const { text } = mintKey('k')
     const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
-    const value = [...text.slice(-6)].reduce((sum, c) => sum * 62n + BigInt(alphabet.indexOf(c)), 0n)
+    const value = Array.from(text.slice(-6)).reduce((sum, c) => sum * 62n + BigInt(alphabet.indexOf(c)), 0n)
     assert.equal(value, BigInt(crc32(text.slice(0, -6))))
   })
 

@@ -39,6 +39,8 @@ export const FEED_BATCH = 200
 export const FEED_RETRY_MIN_MS = 100
 /** Below the lease, so that a database that comes back is noticed soon. */
 export const FEED_RETRY_MAX_MS = 2_000
+/** How long a stop waits for a database that does not answer. */
+export const CLOSE_WAIT_MS = 2_000
 export const WAIT_POLL_MIN_MS = 10
 export const WAIT_POLL_MAX_MS = 100
 

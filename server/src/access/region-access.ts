@@ -1,9 +1,25 @@
-import type { Scope } from '@berth/oci/scope'
+import type { KeyObject } from 'node:crypto'
+import { formatScope, type Scope } from '@berth/oci/scope'
+import type { Logger } from 'pino'
+import type { Database } from '../metastore/database.ts'
+import type { RegionSchema } from '../metastore/region-schema.ts'
+import { type AccessDirectory, createAccessDirectory } from './access-directory.ts'
 import type { AccessProject } from './access-project.ts'
+import type { AccessSource } from './access-source.ts'
+import { createAuthenticator } from './authenticate.ts'
 import type { Authentication } from './authentication.ts'
+import { decide, decideCatalog, narrowScope, scopeRepository } from './authorize.ts'
 import type { CatalogDecision, Decision, Need } from './decision.ts'
+import { createFailureLimit, type FailureLimits } from './failure-limit.ts'
+import { startRegionFollower } from './follower.ts'
+import { createLastUsed } from './last-used.ts'
+import { createLease } from './lease.ts'
+import { MAX_ACCESS_CLAIM_BYTES } from './limits.ts'
 import type { Principal, TokenAccess } from './principal.ts'
 import type { ProjectId } from './project-id.ts'
+import type { ProjectRecord } from './records.ts'
+import { createReplica } from './replica.ts'
+import { createTokenAuthority, type TokenAuthority } from './token.ts'
 import type { WriteGuard } from './write-guard.ts'
 
 /** What the token endpoint answers. */
@@ -61,6 +77,140 @@ export interface RegionAccess {
   /** To pass into every writing command; null for a principal without a key. */
   writeGuard(principal: Principal): WriteGuard | null
 
+  /** Resolves when the feed was read once more from now on, or could not be. */
+  refresh(): Promise<void>
+
   /** Ends the follower, writes last-used times, releases everything. */
   close(): Promise<void>
+}
+
+export interface RegionAccessOptions {
+  readonly region: { readonly id: string; readonly host: string }
+  readonly db: Database<RegionSchema>
+  readonly source: AccessSource
+  /** 32 bytes from outside the database, the same in every replica: tokens are signed with keys made from it. */
+  readonly rootSecret: Uint8Array
+  /** By version; from outside the database. */
+  readonly peppers: ReadonlyMap<number, KeyObject>
+  /** `id` is new with each start of a process. */
+  readonly replica: { readonly id: string; readonly version: string }
+  readonly log: Pick<Logger, 'info' | 'warn'>
+  readonly nowMs?: () => number
+  /** A clock that never goes back, in milliseconds. */
+  readonly monotonicMs?: () => number
+  readonly tokenLifetimeSeconds?: number
+  readonly failureLimits?: FailureLimits
+}
+
+/**
+ * Access to one region, with a follower that keeps it current. Works at once: until the follower has its first lease
+ * every record is read from the database.
+ */
+export function createRegionAccess(options: RegionAccessOptions): RegionAccess {
+  const { db, region, log } = options
+  const nowMs = options.nowMs ?? Date.now
+  const monotonicMs = options.monotonicMs ?? (() => performance.now())
+  const lease = createLease(monotonicMs)
+  const directory = createAccessDirectory({ reader: db.reader, lease, monotonicMs })
+  const lastUsed = createLastUsed(db, log)
+  const tokens = createTokenAuthority({
+    regionId: region.id,
+    regionHost: region.host,
+    rootSecret: options.rootSecret,
+    nowMs,
+    ...(options.tokenLifetimeSeconds === undefined ? {} : { lifetimeSeconds: options.tokenLifetimeSeconds }),
+  })
+  const { peppers } = options
+  const failures = createFailureLimit(options.failureLimits)
+  const authenticator = createAuthenticator({
+    regionId: region.id,
+    directory,
+    tokens,
+    peppers,
+    failures,
+    lastUsed,
+    nowMs,
+    log,
+  })
+  const replica = createReplica(db, options.replica)
+  const { source } = options
+  const follower = startRegionFollower({ db, source, directory, lease, replica, monotonicMs, log })
+
+  return {
+    authenticate: (input) => authenticator.fromHeader(input.authorization, input.clientAddress),
+    authenticatePassword: (input) =>
+      authenticator.fromPassword(input.username, input.password, input.clientAddress),
+    authenticateRefreshToken: (input) =>
+      authenticator.fromRefreshToken(input.refreshToken, input.clientAddress),
+    async authorize(principal, need) {
+      return decide(principal, notDeleted(await directory.loadProjectByNamespace(need.namespace)), need)
+    },
+    authorizeCatalog: decideCatalog,
+    narrow: (principal, requested) => narrow(directory, principal, requested),
+    async issueToken(principal, requested, { offline }) {
+      const access = await narrow(directory, principal, requested)
+      return issueToken({ directory, tokens }, principal, access, offline)
+    },
+    projectByNamespace: async (namespace) => notDeleted(await directory.loadProjectByNamespace(namespace)),
+    project: async (id) => notDeleted(await directory.loadProject(id)),
+    writeGuard: writeGuardOf,
+    refresh: () => follower.pollNow(),
+    async close() {
+      await follower.close()
+      await lastUsed.close()
+    },
+  }
+}
+
+async function narrow(
+  directory: AccessDirectory,
+  principal: Principal,
+  requested: readonly Scope[],
+): Promise<readonly TokenAccess[]> {
+  const granted: TokenAccess[] = []
+  let sizeBytes = 0
+  for (const scope of requested) {
+    const repository = scopeRepository(scope)
+    const project = repository === null ? null : await directory.loadProjectByNamespace(repository.namespace)
+    const access = narrowScope(principal, scope, notDeleted(project))
+    if (access === null) continue
+    // A token has to stay small enough to be accepted.
+    sizeBytes += JSON.stringify(access).length
+    if (sizeBytes > MAX_ACCESS_CLAIM_BYTES) break
+    granted.push(access)
+  }
+  return granted
+}
+
+async function issueToken(
+  { directory, tokens }: { readonly directory: AccessDirectory; readonly tokens: TokenAuthority },
+  principal: Principal,
+  access: readonly TokenAccess[],
+  offline: boolean,
+): Promise<IssuedToken> {
+  const scope = access
+    .map((entry) => formatScope({ ...entry, resourceClass: null, actions: new Set(entry.actions) }))
+    .join(' ')
+  if (principal.kind === 'anonymous') {
+    return { ...(await tokens.issueAccess(null, access)), scope, refreshToken: null }
+  }
+  const { keyId, projectId, secretVersion } = principal
+  const subject = { keyId, projectId, secretVersion }
+  const keyExpiresAt = (await directory.loadKey(keyId))?.expiresAt ?? null
+  // A token that is narrower than its key must not be turned into one that is as wide.
+  const isWhole = principal.tokenAccess === null
+  return {
+    ...(await tokens.issueAccess(subject, access, keyExpiresAt)),
+    scope,
+    refreshToken: offline && isWhole ? await tokens.issueRefresh(subject, keyExpiresAt) : null,
+  }
+}
+
+function writeGuardOf(principal: Principal): WriteGuard | null {
+  if (principal.kind === 'anonymous') return null
+  return { keyId: principal.keyId, secretVersion: principal.secretVersion }
+}
+
+function notDeleted(project: ProjectRecord | null): AccessProject | null {
+  return project === null || project.isDeleted ? null : project
 }

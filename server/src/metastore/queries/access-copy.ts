@@ -85,7 +85,7 @@ export const applyAccessChanges = defineCommand<RegionSchema, AccessChanges, { r
 /**
  * The control database was put back to an older state than the region has seen, so its numbers start over and keys
  * that it does not know may be here. Forgets all keys and starts again at the beginning of the feed. Projects stay:
- * their content must not be taken for deleted.
+ * their content must not be taken for deleted. Processes are forgotten too, so that each drops all that it remembers.
  */
 export const rewindAccessCopy = defineCommand<
   RegionSchema,
@@ -94,6 +94,7 @@ export const rewindAccessCopy = defineCommand<
 >('access.rewind', async (tx, { latestSeq }) => {
   if ((await lockCursor(tx)) <= latestSeq) return { rewound: false }
   await tx.deleteFrom('access_key').execute()
+  await tx.deleteFrom('replica').execute()
   await moveCursor(tx, 0)
   return { rewound: true }
 })

@@ -11,9 +11,15 @@ export async function listReplicas(reader: Kysely<RegionSchema>): Promise<Replic
 }
 
 /**
- * Says that a process has dropped all that changed up to `appliedSeq`. Does nothing when the region has gone further
- * meanwhile: then the process holds something that may be outdated, and must not be trusted for another lease. The
- * cursor is locked against being moved, so whoever moves it next sees this row.
+ * `behind`: the region has gone further, so the process holds something that may be outdated. `forgotten`: its row
+ * was taken away, so changes may have passed that nobody waited for it to drop. Neither may be trusted for another
+ * lease.
+ */
+export type ReplicaRenewal = 'renewed' | 'behind' | 'forgotten'
+
+/**
+ * Says that a process has dropped all that changed up to `appliedSeq`. The cursor is locked against being moved
+ * meanwhile, so whoever moves it next sees this row.
  */
 export const renewReplica = defineCommand<
   RegionSchema,
@@ -23,19 +29,25 @@ export const renewReplica = defineCommand<
     readonly appliedSeq: number
     readonly startedAt: number
     readonly nowMs: number
+    /** The process has no row yet. */
+    readonly isNew: boolean
   },
-  { readonly renewed: boolean }
->('replica.renew', async (tx, { id, version, appliedSeq, startedAt, nowMs }) => {
+  ReplicaRenewal
+>('replica.renew', async (tx, { id, version, appliedSeq, startedAt, nowMs, isNew }) => {
   const query = tx.selectFrom('access_cursor').select('applied_seq')
   const cursor = await lockForShare(query, dialectOf(tx)).executeTakeFirstOrThrow()
-  if (cursor.applied_seq !== appliedSeq) return { renewed: false }
+  if (cursor.applied_seq !== appliedSeq) return 'behind'
   const row = { applied_seq: appliedSeq, renewed_at: nowMs, started_at: startedAt, version }
-  await tx
-    .insertInto('replica')
-    .values({ id, ...row })
-    .onConflict((conflict) => conflict.column('id').doUpdateSet(row))
-    .execute()
-  return { renewed: true }
+  if (isNew) {
+    await tx
+      .insertInto('replica')
+      .values({ id, ...row })
+      .onConflict((conflict) => conflict.column('id').doUpdateSet(row))
+      .execute()
+    return 'renewed'
+  }
+  const updated = await tx.updateTable('replica').set(row).where('id', '=', id).executeTakeFirst()
+  return updated.numUpdatedRows === 0n ? 'forgotten' : 'renewed'
 })
 
 /** Takes a process off the list: one that stops, or all that were last heard of before a time. */

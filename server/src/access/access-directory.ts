@@ -1,0 +1,68 @@
+import type { Kysely } from 'kysely'
+import { loadAccessKey, loadAccessProject, loadAccessProjectId } from '../metastore/queries/access-copy.ts'
+import type { RegionSchema } from '../metastore/region-schema.ts'
+import type { AccessChange } from './access-source.ts'
+import type { Lease } from './lease.ts'
+import { MAX_CACHED_KEYS, MAX_CACHED_PROJECTS } from './limits.ts'
+import { createRecordCache } from './record-cache.ts'
+import { type KeyRecord, type ProjectRecord, readKeyRecord, readProjectRecord } from './records.ts'
+
+/** Keys and projects of one region: from memory while the lease holds, else from the database. */
+export interface AccessDirectory {
+  loadKey(id: string): Promise<KeyRecord | null>
+  /** Deleted projects too. */
+  loadProject(id: string): Promise<ProjectRecord | null>
+  loadProjectByNamespace(namespace: string): Promise<ProjectRecord | null>
+  drop(change: Pick<AccessChange, 'kind' | 'entityId'>): void
+  dropAll(): void
+}
+
+/** Reads through `reader`; starts empty. */
+export function createAccessDirectory(options: {
+  readonly reader: Kysely<RegionSchema>
+  readonly lease: Lease
+  readonly monotonicMs: () => number
+}): AccessDirectory {
+  const { reader } = options
+  const keys = createRecordCache<KeyRecord>({
+    ...options,
+    max: MAX_CACHED_KEYS,
+    async read(id) {
+      const row = await loadAccessKey(reader, id)
+      return row === null ? null : readKeyRecord(row)
+    },
+  })
+  const projects = createRecordCache<ProjectRecord>({
+    ...options,
+    max: MAX_CACHED_PROJECTS,
+    async read(id) {
+      const row = await loadAccessProject(reader, id)
+      return row === null ? null : readProjectRecord(row)
+    },
+  })
+  // Never outdated once known: a namespace belongs to one project for ever.
+  const projectIds = createRecordCache<string>({
+    ...options,
+    max: MAX_CACHED_PROJECTS,
+    read: (namespace) => loadAccessProjectId(reader, namespace),
+  })
+
+  return {
+    loadKey: (id) => keys.load(id),
+    loadProject: (id) => projects.load(id),
+    async loadProjectByNamespace(namespace) {
+      const id = await projectIds.load(namespace)
+      return id === null ? null : projects.load(id)
+    },
+    drop({ kind, entityId }) {
+      if (kind === 'key') return keys.drop(entityId)
+      projects.drop(entityId)
+      projectIds.dropUnknown()
+    },
+    dropAll() {
+      keys.dropAll()
+      projects.dropAll()
+      projectIds.dropAll()
+    },
+  }
+}

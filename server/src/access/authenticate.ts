@@ -1,0 +1,196 @@
+import { hash, type KeyObject } from 'node:crypto'
+import type { Logger } from 'pino'
+import { DatabaseUnavailableError } from '../metastore/database.ts'
+import type { AccessDirectory } from './access-directory.ts'
+import type { Authentication } from './authentication.ts'
+import { parseAuthorization } from './authorization-header.ts'
+import type { FailureLimit } from './failure-limit.ts'
+import { hashSecret, parseKey, sameHash } from './key.ts'
+import type { LastUsed } from './last-used.ts'
+import type { Principal, TokenAccess } from './principal.ts'
+import type { KeyRecord } from './records.ts'
+import type { TokenAuthority, TokenSubject } from './token.ts'
+import { isSecretVersionValid } from './write-guard.ts'
+
+export interface Authenticator {
+  fromHeader(authorization: string | undefined, clientAddress: string): Promise<Authentication>
+  fromPassword(username: string, password: string, clientAddress: string): Promise<Authentication>
+  fromRefreshToken(refreshToken: string, clientAddress: string): Promise<Authentication>
+}
+
+export interface AuthenticatorOptions {
+  readonly regionId: string
+  readonly directory: AccessDirectory
+  readonly tokens: TokenAuthority
+  /** By version. Each key says which it was hashed with. */
+  readonly peppers: ReadonlyMap<number, KeyObject>
+  readonly failures: FailureLimit
+  readonly lastUsed: LastUsed
+  readonly nowMs: () => number
+  readonly log: Pick<Logger, 'warn'>
+}
+
+/** How a credential is refused. `label` names it to the limit of failures; null: a failure that is no guess. */
+interface Refusal {
+  readonly ok: false
+  readonly reason: 'invalid' | 'expired' | 'revoked'
+  readonly message: string
+  readonly label: string | null
+}
+
+type Check = { readonly ok: true; readonly principal: Principal } | Refusal
+
+const KEY_USERNAME = 'api'
+/** What Docker's credential helpers put for an identity token, that is, a refresh token. */
+const TOKEN_USERNAME = '<token>'
+const REGISTRY_KEY_KINDS: readonly string[] = ['k', 'm']
+
+const ANONYMOUS: Authentication = { ok: true, principal: { kind: 'anonymous' } }
+// One answer for a key that is not there and for a secret that is not right.
+const NOT_VALID = 'The API key is not valid.'
+const TOKEN_NOT_VALID = 'The token is not valid here. Get a new one from the token endpoint.'
+const NO_HASH = new Uint8Array(32)
+
+/** Finds out who is asking. Looks at sizes and shapes first, then at the key's record, and asks the limit last. */
+export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
+  const { directory, tokens, peppers, nowMs } = options
+
+  async function checkKey(username: string, password: string, clientAddress: string): Promise<Check> {
+    if (username === TOKEN_USERNAME) return checkToken('refresh', password, clientAddress)
+    if (username !== KEY_USERNAME) {
+      return guess(`The user name must be "${KEY_USERNAME}", with an API key as the password.`, password)
+    }
+    const shown = parseKey(password)
+    if (shown === null) return guess('The password is not an API key, or is cut short.', password)
+    if (!REGISTRY_KEY_KINDS.includes(shown.kind))
+      return guess('This kind of key is not for registries.', password)
+    const record = await directory.loadKey(shown.id)
+    const secretVersion = matchSecret(peppers, record, shown.secret, nowMs())
+    if (record === null || secretVersion === null || record.kind !== shown.kind) {
+      return { ok: false, reason: 'invalid', message: NOT_VALID, label: shown.id }
+    }
+    return admit(record, { secretVersion, tokenAccess: null, expiredForUploadsOnly: false }, clientAddress)
+  }
+
+  async function checkToken(type: 'access' | 'refresh', text: string, clientAddress: string): Promise<Check> {
+    const verdict = await tokens.verify(type, text)
+    if (verdict.status === 'invalid') return guess(TOKEN_NOT_VALID, text)
+    const isRunning = verdict.status === 'valid' || (verdict.status === 'grace' && type === 'access')
+    if (!isRunning) return refuse('expired', 'The token has expired.')
+    const { subject, access } = verdict.token
+    if (subject === null) {
+      return verdict.status === 'valid'
+        ? { ok: true, principal: { kind: 'anonymous' } }
+        : refuse('expired', 'The token has expired.')
+    }
+    return checkSubject(subject, type === 'access' ? access : null, verdict.status === 'grace', clientAddress)
+  }
+
+  async function checkSubject(
+    subject: TokenSubject,
+    tokenAccess: readonly TokenAccess[] | null,
+    expiredForUploadsOnly: boolean,
+    clientAddress: string,
+  ): Promise<Check> {
+    const record = await directory.loadKey(subject.keyId)
+    const { secretVersion } = subject
+    if (record === null || record.projectId !== subject.projectId) return refuse('invalid', TOKEN_NOT_VALID)
+    if (!isSecretVersionValid(record, secretVersion, nowMs())) {
+      return refuse('revoked', 'The API key of this token was replaced.')
+    }
+    return admit(record, { secretVersion, tokenAccess, expiredForUploadsOnly }, clientAddress)
+  }
+
+  /** Who gets here has shown the right secret, so may be told what is wrong with the key. */
+  async function admit(
+    record: KeyRecord,
+    shown: {
+      readonly secretVersion: number
+      readonly tokenAccess: readonly TokenAccess[] | null
+      readonly expiredForUploadsOnly: boolean
+    },
+    clientAddress: string,
+  ): Promise<Check> {
+    if (record.revokedAt !== null) return refuse('revoked', 'This API key was revoked.')
+    if (record.expiresAt !== null && record.expiresAt <= nowMs()) {
+      return refuse('expired', 'This API key has expired.')
+    }
+    if (record.regions.length > 0 && !record.regions.includes(options.regionId)) {
+      return refuse('invalid', 'This API key is not for this region.')
+    }
+    if (record.addresses !== null && !record.addresses.contains(clientAddress)) {
+      return refuse('invalid', 'This API key may not be used from this address.')
+    }
+    const project = await directory.loadProject(record.projectId)
+    if (project === null || project.isDeleted)
+      return refuse('revoked', 'The project of this key was deleted.')
+    options.lastUsed.note(record.id, nowMs())
+    const { id: keyId, projectId, actions, repositories } = record
+    const { namespace } = project
+    return {
+      ok: true,
+      principal: { kind: 'key', keyId, projectId, namespace, actions, repositories, ...shown },
+    }
+  }
+
+  async function answer(check: () => Promise<Check>, clientAddress: string): Promise<Authentication> {
+    try {
+      const outcome = await check()
+      if (outcome.ok) return outcome
+      const { label, reason, message } = outcome
+      const retryAfterSeconds = label === null ? null : await options.failures.count(label, clientAddress)
+      if (retryAfterSeconds !== null) return { ok: false, reason: 'rate_limited', retryAfterSeconds }
+      return { ok: false, reason, message }
+    } catch (error) {
+      if (!(error instanceof DatabaseUnavailableError)) throw error
+      options.log.warn({ err: error }, 'a credential cannot be checked')
+      return { ok: false, reason: 'unavailable' }
+    }
+  }
+
+  return {
+    async fromHeader(authorization, clientAddress) {
+      const shown = parseAuthorization(authorization)
+      if (shown.kind === 'none') return ANONYMOUS
+      return answer(async () => {
+        if (shown.kind === 'malformed') return guess(shown.message, authorization ?? '')
+        if (shown.kind === 'bearer') return checkToken('access', shown.token, clientAddress)
+        return checkKey(shown.username, shown.password, clientAddress)
+      }, clientAddress)
+    },
+    fromPassword: (username, password, clientAddress) =>
+      answer(() => checkKey(username, password, clientAddress), clientAddress),
+    fromRefreshToken: (refreshToken, clientAddress) =>
+      answer(() => checkToken('refresh', refreshToken, clientAddress), clientAddress),
+  }
+}
+
+/** The version of the secret that was shown; null when it is none of the key's. Takes as long for an unknown key. */
+function matchSecret(
+  peppers: ReadonlyMap<number, KeyObject>,
+  record: KeyRecord | null,
+  secret: string,
+  nowMs: number,
+): number | null {
+  const isOverlap = record?.previousExpiresAt != null && record.previousExpiresAt > nowMs
+  let version: number | null = null
+  for (const [pepperVersion, pepper] of peppers) {
+    const shown = hashSecret(pepper, secret)
+    const isCurrent =
+      sameHash(shown, record?.secretHmac ?? NO_HASH) && record?.pepperVersion === pepperVersion
+    // The secret before a rotation may have been hashed with an older pepper than the record names.
+    const isPrevious = sameHash(shown, record?.previousHmac ?? NO_HASH) && isOverlap
+    if (record !== null && isCurrent) version = record.secretVersion
+    else if (record !== null && isPrevious) version ??= record.secretVersion - 1
+  }
+  return version
+}
+
+function refuse(reason: Refusal['reason'], message: string): Refusal {
+  return { ok: false, reason, message, label: null }
+}
+
+/** Something that no key or token of ours is: named by its hash. */
+function guess(message: string, shown: string): Refusal {
+  return { ok: false, reason: 'invalid', message, label: hash('sha256', shown, 'base64url') }
+}
