@@ -86,22 +86,20 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
   const folder = options.dataDir === undefined ? temporaryFolder('data') : null
   const dataDir = options.dataDir ?? (folder?.path as string)
   const operatorToken = randomBytes(24).toString('hex')
-  const consoleAddress = `127.0.0.1:${await freePort()}`
   const regionHosts = new Map<string, string>()
   for (const slug of options.regions ?? ['local']) regionHosts.set(slug, `127.0.0.1:${await freePort()}`)
   const hosts = [...regionHosts.values()]
+  const consoleAddress = `127.0.0.1:${await freePort()}`
   const consoleUrl = `http://${consoleAddress}`
-  const base: Record<string, string | undefined> = {
+  const base = {
     ...withoutBerth(process.env),
+    ...addressEnvironment(consoleAddress, regionHosts),
     BERTH_DATA_DIR: dataDir,
-    BERTH_REGISTRY_ADDR: hosts[0],
-    BERTH_CONSOLE_ADDR: consoleAddress,
     BERTH_OPERATOR_TOKEN: operatorToken,
-    BERTH_REGIONS: regionSetting(regionHosts),
     ...(await stackEnvironment(stack)),
     ...options.env,
   }
-  let env = base
+  let env: Record<string, string | undefined> = base
   const node = [...(options.nodeArguments ?? []), entryPoint]
   const launch = async (): Promise<ServerProcess> => {
     const started = await startProcess(process.execPath, [...node, 'serve'], {
@@ -205,12 +203,20 @@ async function allReady(origins: readonly string[]): Promise<boolean> {
   return true
 }
 
-function regionSetting(hosts: ReadonlyMap<string, string>): string {
-  const settings = [...hosts].map(([slug, host], index) => {
+/** The first region is served by the main listener, each further one by a listener of its own. */
+function addressEnvironment(
+  consoleAddress: string,
+  hosts: ReadonlyMap<string, string>,
+): Record<string, string | undefined> {
+  const regions = [...hosts].map(([slug, host], index) => {
     const name = `${slug.slice(0, 1).toUpperCase()}${slug.slice(1)}`
     return `${slug}=${name}@${host}${index === 0 ? '' : `;listen=${host}`}`
   })
-  return settings.join(',')
+  return {
+    BERTH_CONSOLE_ADDR: consoleAddress,
+    BERTH_REGISTRY_ADDR: [...hosts.values()][0],
+    BERTH_REGIONS: regions.join(','),
+  }
 }
 
 /** The caller's environment without BERTH_ variables: a developer's own settings must not change a test. */
