@@ -31,6 +31,8 @@ describe('digest', () => {
     ['unregistered algorithm', `blake3:${hex64}`, false, true],
     ['sha384', `sha384:${'c'.repeat(96)}`, false, true],
     ['composed algorithm', 'sha256+b64u:LCa0a2j_xo_5m0U8HTBBNBNCLXBkg7-g-YpeiGJm564', false, true],
+    ['all separators', 'a+b.c_d-e:x', false, true],
+    ['two separators', 'a+.b:x', false, false],
     ['empty encoded part', 'sha256:', false, false],
     ['empty algorithm', `:${hex64}`, false, false],
     ['no colon', hex64, false, false],

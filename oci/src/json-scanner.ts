@@ -288,5 +288,5 @@ function shorten(key: string): string {
 /** A quoted form that holds no control character and is short, whatever the client sent. */
 function quote(text: string): string {
   const cut = text.length > MAX_QUOTED_LENGTH ? `${text.slice(0, MAX_QUOTED_LENGTH)}…` : text
-  return JSON.stringify(cut.toWellFormed())
+  return JSON.stringify(cut)
 }

@@ -31,9 +31,7 @@ function kindOf(key: string): 'folded' | 'ascii' | 'other' {
  */
 function foldWhole(key: string): string | null {
   if (key.includes('ı')) return null
-  const upper = key.toUpperCase()
-  if (upper.length !== key.length) return null
-  const lower = upper.toLowerCase()
+  const lower = key.toUpperCase().toLowerCase()
   return lower.length === key.length ? lower.replaceAll('ς', 'σ') : null
 }
 

@@ -42,10 +42,9 @@ const PLATFORM_STRINGS = ['architecture', 'os', 'os.version', 'variant'] as cons
 const PLATFORM_LISTS = ['os.features', 'features'] as const
 const CONTROL_CHARACTER = /\p{Cc}/u
 
-// JSON.parse makes plain objects, so a field that is read by name could be inherited: ask for own fields only.
+// Null counts as absent, as it does for Go's readers.
 function field(object: JsonObject, name: string): unknown {
-  const value = Object.hasOwn(object, name) ? object[name] : undefined
-  return value === null ? undefined : value
+  return object[name] ?? undefined
 }
 
 /** Whether the object has the field with a value other than null. */
@@ -85,9 +84,7 @@ export function readAnnotations(object: JsonObject, parent: string): Readonly<Re
   const annotations = readObject(value, path)
   for (const [key, text] of Object.entries(annotations)) {
     if (typeof text !== 'string') {
-      throw new ManifestMistake(
-        `${path}[${JSON.stringify(key.slice(0, 64).toWellFormed())}] must be a string`,
-      )
+      throw new ManifestMistake(`${path}[${JSON.stringify(key.slice(0, 64))}] must be a string`)
     }
   }
   return annotations as Readonly<Record<string, string>>

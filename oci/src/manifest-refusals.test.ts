@@ -352,6 +352,30 @@ describe('parseManifest refuses', () => {
     })
   }
 
+  const known = {
+    manifest: [
+      'schemaVersion',
+      'mediaType',
+      'artifactType',
+      'config',
+      'layers',
+      'manifests',
+      'subject',
+      'annotations',
+      'fsLayers',
+    ],
+    config: ['mediaType', 'digest', 'size', 'urls', 'annotations', 'data', 'artifactType', 'platform'],
+    platform: ['architecture', 'os', 'os.version', 'os.features', 'variant', 'features'],
+  }
+  it('each known field in another case', () => {
+    const documents = [
+      ...known.manifest.map((name) => ({ [name.toUpperCase()]: 1 })),
+      ...known.config.map((name) => ({ config: { [name.toUpperCase()]: 1 } })),
+      ...known.platform.map((name) => ({ manifests: [{ platform: { [name.toUpperCase()]: 1 } }] })),
+    ]
+    for (const document of documents) assert.match(refuse(document).message, /must be written/)
+  })
+
   it('more layers or entries than the limits say', () => {
     const many = (count: number) =>
       Array.from({ length: count }, (_, i) => descriptor(`d${i}`, OCI_LAYER_TAR_GZIP))

@@ -156,9 +156,10 @@ describe('parseManifest accepts', () => {
 
   it('a layer twice, and asks for it once', () => {
     const layer = descriptor('layer', OCI_LAYER_TAR_GZIP)
-    const manifest = accept(image({ layers: [layer, layer] }))
-    assert.equal(manifest.layers.length, 2)
-    assert.equal(manifest.blobs.length, 2)
+    const again = { ...layer, annotations: { again: 'yes' } }
+    const manifest = accept(image({ layers: [layer, again] }))
+    assert.deepEqual(manifest.layers, [layer, again])
+    assert.deepEqual(manifest.blobs.slice(1), [layer])
   })
 
   it('an index of layers, as BuildKit caches are', () => {
@@ -167,10 +168,32 @@ describe('parseManifest accepts', () => {
       descriptor('cacheconfig', 'application/vnd.buildkit.cacheconfig.v0'),
       descriptor('image', OCI_IMAGE_MANIFEST),
       descriptor('nested', OCI_IMAGE_INDEX),
+      descriptor('foreign', OCI_NONDISTRIBUTABLE_TAR_GZIP),
     ]
     const manifest = accept(index({ manifests }))
     assert.deepEqual(manifest.blobs, manifests.slice(0, 2))
-    assert.deepEqual(manifest.children, manifests.slice(2))
+    assert.deepEqual(manifest.children, manifests.slice(2, 4))
+  })
+
+  it('every field of a descriptor', () => {
+    const platform = {
+      architecture: 'a',
+      os: 'b',
+      'os.version': 'c',
+      'os.features': ['d'],
+      variant: 'e',
+      features: ['f'],
+    }
+    const annotations = { k: 'v' }
+    const full = descriptor('{}', 'a/b', {
+      urls: ['u'],
+      annotations,
+      data: 'e30=',
+      artifactType: 'c/d',
+      platform,
+    })
+    assert.deepEqual(accept(index({ manifests: [full] })).manifests, [full])
+    assert.deepEqual(accept(image({ subject: full })).subject, full)
   })
 
   it('sha512', () => {

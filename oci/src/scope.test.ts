@@ -71,7 +71,7 @@ describe('parseScopes', () => {
     .record({
       type: fc.constantFrom('repository', 'registry'),
       resourceClass: fc.constantFrom(null, 'plugin'),
-      name: fc.stringMatching(/^[a-z0-9/:._-]{1,10}$/),
+      name: fc.oneof(fc.constantFrom('a', 'b'), fc.stringMatching(/^[a-z0-9/:._-]{1,10}$/)),
       actions: fc.uniqueArray(fc.constantFrom('pull', 'push', 'delete', '*')),
     })
     .map((record): Scope => ({ ...record, actions: new Set(record.actions) }))
