@@ -48,8 +48,8 @@ export async function backUp(options: BackupOptions): Promise<BackupSummary> {
   for (const id of regionIds) {
     const copied = await copyBlobs(
       target.region(id).database,
-      source.region(id).blobs,
-      target.region(id).blobs,
+      source.region(id).folder,
+      target.region(id).folder,
       (done, total) => options.onProgress({ region: id, done, total }),
     )
     regions.push({ id, ...copied })
