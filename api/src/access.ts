@@ -19,10 +19,10 @@ export type AccessRule =
   | { readonly kind: 'operator' }
   | { readonly kind: 'project'; readonly permission: Permission }
 
-export const SIGNED_IN: AccessRule = { kind: 'signed_in' }
-export const OPERATOR: AccessRule = { kind: 'operator' }
+export const SIGNED_IN = { kind: 'signed_in' } as const satisfies AccessRule
+export const OPERATOR = { kind: 'operator' } as const satisfies AccessRule
 
 /** A rule: the caller needs this permission in the project of the path. */
-export function inProject(permission: Permission): AccessRule {
+export function inProject(permission: Permission): Extract<AccessRule, { kind: 'project' }> {
   return { kind: 'project', permission }
 }

@@ -39,7 +39,7 @@ export interface Client {
 
 interface LooseInput {
   readonly params?: Readonly<Record<string, string>>
-  readonly query?: Readonly<Record<string, unknown>>
+  readonly query?: Readonly<Record<string, string | number | boolean | null | undefined>>
   readonly body?: unknown
 }
 

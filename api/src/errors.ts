@@ -104,6 +104,12 @@ export const API_ERRORS = {
     title: 'Another manifest needs this one',
     description: 'An image index here refers to the manifest. Delete the index first.',
   },
+  manifest_incomplete: {
+    status: 409,
+    title: 'Content of the manifest is gone',
+    description:
+      'Something that the manifest refers to was deleted too. Restore that first, or push the image again.',
+  },
   not_in_trash: {
     status: 409,
     title: 'There is nothing to restore',

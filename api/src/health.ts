@@ -1,11 +1,14 @@
 import { z } from 'zod'
 
-/** Body of `/readyz` for those who may see it. `/livez` and everybody else get the status code and `status` alone. */
+/**
+ * Body of `/readyz` (on the console's and the registry's port) for those who may see details; others get one word.
+ * Each check is `ok`, or says what is wrong.
+ */
 export const readiness = z
   .object({
-    status: z.enum(['ready', 'not_ready']),
-    version: z.string(),
-    checks: z.array(z.object({ name: z.string(), ok: z.boolean(), detail: z.string().nullable() })),
+    ready: z.boolean(),
+    draining: z.boolean(),
+    checks: z.record(z.string(), z.string()),
   })
   .meta({ id: 'Readiness' })
 

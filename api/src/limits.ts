@@ -5,7 +5,7 @@ export const DEFAULT_PAGE_LIMIT = 50
 export const MAX_PAGE_LIMIT = 500
 
 /** Longest opaque cursor that is looked at, in characters. */
-export const MAX_CURSOR_LENGTH = 1_024
+export const MAX_CURSOR_LENGTH = 4_096
 
 /** Longest display name of a project or key, in characters. */
 export const MAX_DISPLAY_NAME_LENGTH = 100
@@ -26,6 +26,3 @@ export const DEFAULT_OVERLAP_SECONDS = 24 * 3600
 
 /** Most referrers that a manifest shows at once; the rest is paged. */
 export const MAX_REFERRERS_SHOWN = 50
-
-/** Most candidates that a garbage collection report names; the counts cover all of them. */
-export const MAX_GC_CANDIDATES = 1_000

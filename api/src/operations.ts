@@ -57,6 +57,8 @@ const REPOSITORY_ERRORS = [
   'region_ambiguous',
 ] as const
 
+const RESTORE_ERRORS = ['not_in_trash', 'manifest_incomplete', 'quota_exceeded'] as const
+
 /**
  * Every operation of the console. The server registers its routes from this table (a missing handler does not
  * compile), the client and openapi.json are derived from it, and the authorization tests loop over it.
@@ -350,7 +352,7 @@ export const OPERATIONS = {
     body: tagUndelete,
     status: 200,
     response: tag,
-    errors: [...REPOSITORY_ERRORS, 'tag_not_found', 'manifest_not_found', 'not_in_trash', 'quota_exceeded'],
+    errors: [...REPOSITORY_ERRORS, 'tag_not_found', 'manifest_not_found', ...RESTORE_ERRORS],
     access: inProject('content.delete'),
   },
 
@@ -417,7 +419,7 @@ export const OPERATIONS = {
     body: null,
     status: 200,
     response: manifestDetail,
-    errors: [...REPOSITORY_ERRORS, 'manifest_not_found', 'not_in_trash', 'quota_exceeded'],
+    errors: [...REPOSITORY_ERRORS, 'manifest_not_found', ...RESTORE_ERRORS],
     access: inProject('content.delete'),
   },
 

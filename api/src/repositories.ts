@@ -15,6 +15,10 @@ export const regionQuery = z.strictObject({
 export const repositoryListQuery = pageQuery.extend({
   region: regionId.optional().describe('Left out: all regions, one after the other.'),
   prefix: z.string().max(255).optional().describe('Only repositories whose path starts with this.'),
+  state: z
+    .enum(['live', 'all'])
+    .default('live')
+    .describe('`all` also lists repositories in which nothing is left but the trash.'),
 })
 
 export const regionPageQuery = pageQuery.extend(regionQuery.shape)

@@ -1,0 +1,25 @@
+import type { z } from 'zod'
+import type { loginCommand } from '@berth/api/api-keys'
+
+/** The user name of every API key. */
+export const API_KEY_USERNAME = 'api'
+
+/**
+ * The shell line that logs docker in to each region. It asks for the key: an argument would be readable by every
+ * process of the machine.
+ */
+export function loginCommands(
+  regions: readonly { readonly id: string; readonly host: string }[],
+): z.output<typeof loginCommand>[] {
+  return regions.map(({ id, host }) => ({
+    region: id,
+    host,
+    username: API_KEY_USERNAME,
+    command: dockerLogin(host),
+  }))
+}
+
+/** `docker login` with the key from standard input. */
+export function dockerLogin(host: string): string {
+  return `docker login ${host} -u ${API_KEY_USERNAME} --password-stdin`
+}

@@ -1,0 +1,27 @@
+import { apiKeyHandlers } from './api-keys/routes.ts'
+import { auditEventHandlers } from './audit-events/routes.ts'
+import { gcHandlers } from './gc/routes.ts'
+import type { Handlers } from './handler.ts'
+import { manifestHandlers } from './manifests/routes.ts'
+import { projectHandlers } from './projects/routes.ts'
+import { regionHandlers } from './regions/routes.ts'
+import { registryHandlers } from './registries/routes.ts'
+import { repositoryHandlers } from './repositories/routes.ts'
+import { tagHandlers } from './tags/routes.ts'
+import { usageHandlers } from './usage/routes.ts'
+import { whoamiHandlers } from './whoami/routes.ts'
+
+/** The handler of every operation. */
+export const HANDLERS: Handlers = {
+  ...whoamiHandlers,
+  ...projectHandlers,
+  ...apiKeyHandlers,
+  ...regionHandlers,
+  ...registryHandlers,
+  ...repositoryHandlers,
+  ...tagHandlers,
+  ...manifestHandlers,
+  ...usageHandlers,
+  ...gcHandlers,
+  ...auditEventHandlers,
+}

@@ -1,0 +1,151 @@
+import { randomInt } from 'node:crypto'
+import { ApiError } from '@berth/api/errors'
+import type { Project, ProjectCreate, ProjectDeleted, ProjectUpdate, Propagation } from '@berth/api/projects'
+import { parseNamespace } from '@berth/oci/name'
+import type { ProjectRow } from '../../metastore/control-schema.ts'
+import type { ChangeOrigin } from '../../metastore/queries/control-audit.ts'
+import { enqueueDeletedProjects } from '../../metastore/queries/deleted-project.ts'
+import {
+  createProject as createProjectCommand,
+  deleteProject as deleteProjectCommand,
+  type NewProject,
+  updateProject as updateProjectCommand,
+} from '../../metastore/queries/project.ts'
+import { checkGlobs } from '../globs.ts'
+import { NAMESPACE_ATTEMPTS } from '../limits.ts'
+import type { ControlRuntime } from '../runtime.ts'
+import { toTimestamp } from '../time.ts'
+
+// Base32 without the letters that are easily taken for digits; never reused (access/project-id.ts).
+const ID_ALPHABET = 'abcdefghijkmnpqrstuvwxyz23456789'
+const ID_LENGTH = 12
+
+/** A project as the contract shows it. */
+export function toProject(row: ProjectRow): Project {
+  return {
+    id: row.id,
+    namespace: row.namespace,
+    name: row.name,
+    quotaBytes: row.quota_bytes,
+    publicRepositories: JSON.parse(row.public_repositories) as string[],
+    allowSparseIndexes: row.allow_sparse_indexes === 1,
+    createdAt: toTimestamp(row.created_at),
+  }
+}
+
+/**
+ * Creates a project and waits until every replica knows it, so that a push right after succeeds.
+ * Raises `namespace_taken`, or `validation_failed` when no namespace can be made from the name.
+ */
+export async function createProject(
+  runtime: ControlRuntime,
+  request: ProjectCreate,
+  origin: ChangeOrigin,
+): Promise<Project> {
+  const publicRepositories = request.publicRepositories ?? []
+  checkGlobs(publicRepositories, 'body.publicRepositories')
+  const base = {
+    name: request.name,
+    quotaBytes: request.quotaBytes ?? null,
+    publicRepositories,
+    allowSparseIndexes: request.allowSparseIndexes ?? false,
+  }
+  for (const namespace of namespaceCandidates(request)) {
+    const project: NewProject = { ...base, id: newProjectId(), namespace }
+    const outcome = await runtime.db.run(createProjectCommand, { project, origin })
+    if (!outcome.ok) continue
+    await runtime.revocation.waitUntilApplied(outcome.seq)
+    return toProject(outcome.project)
+  }
+  const taken = request.namespace ?? slugOf(request.name)
+  throw new ApiError('namespace_taken', `The namespace "${taken}" is taken, now or by a deleted project.`, {
+    errors: [{ path: 'body.namespace', message: 'is taken' }],
+  })
+}
+
+/** The namespace asked for, or those that are tried for a name: `my-app`, `my-app-2`, `my-app-3`… */
+function namespaceCandidates({ name, namespace }: ProjectCreate): string[] {
+  if (namespace !== undefined) return [namespace]
+  const slug = slugOf(name)
+  const candidates = Array.from({ length: NAMESPACE_ATTEMPTS }, (_, i) =>
+    i === 0 ? slug : `${slug}-${i + 1}`,
+  )
+  const valid = candidates.filter((candidate) => parseNamespace(candidate) !== null)
+  if (valid.length > 0) return valid
+  throw new ApiError('validation_failed', 'No namespace can be made from the name; give one.', {
+    errors: [{ path: 'body.namespace', message: 'is needed: the name has too few of a-z and 0-9' }],
+  })
+}
+
+function slugOf(name: string): string {
+  return name
+    .normalize('NFKD')
+    .toLowerCase()
+    .replace(/[^a-z0-9]+/g, '-')
+    .slice(0, 55)
+    .replace(/^-+|-+$/g, '')
+}
+
+function newProjectId(): string {
+  return Array.from({ length: ID_LENGTH }, () => ID_ALPHABET.charAt(randomInt(ID_ALPHABET.length))).join('')
+}
+
+/** Changes a project; new rules are true everywhere when it returns. Raises `project_not_found`. */
+export async function updateProject(
+  runtime: ControlRuntime,
+  id: string,
+  request: ProjectUpdate,
+  origin: ChangeOrigin,
+): Promise<Project> {
+  if (request.publicRepositories !== undefined) {
+    checkGlobs(request.publicRepositories, 'body.publicRepositories')
+  }
+  const { name, quotaBytes, publicRepositories, allowSparseIndexes } = request
+  const change = {
+    ...(name === undefined ? {} : { name }),
+    ...(quotaBytes === undefined ? {} : { quotaBytes }),
+    ...(publicRepositories === undefined ? {} : { publicRepositories }),
+    ...(allowSparseIndexes === undefined ? {} : { allowSparseIndexes }),
+  }
+  const outcome = await runtime.db.run(updateProjectCommand, { id, change, origin })
+  if (!outcome.ok) throw new ApiError('project_not_found')
+  if (outcome.seq !== null) await runtime.revocation.waitUntilApplied(outcome.seq)
+  return toProject(outcome.project)
+}
+
+/**
+ * Deletes a project. When it returns nothing of it is served any more, and the removal of its data is queued in each
+ * region. Raises `confirmation_required`, `project_not_found`.
+ */
+export async function deleteProject(
+  runtime: ControlRuntime,
+  project: ProjectRow,
+  confirm: string | undefined,
+  origin: ChangeOrigin,
+): Promise<ProjectDeleted> {
+  if (confirm !== project.namespace) {
+    throw new ApiError(
+      'confirmation_required',
+      `This deletes the project with all its data. Repeat the request with ?confirm=${project.namespace}.`,
+    )
+  }
+  const outcome = await runtime.db.run(deleteProjectCommand, { id: project.id, origin })
+  if (!outcome.ok) throw new ApiError('project_not_found')
+  const propagation = await propagate(runtime, outcome.seq)
+  for (const region of runtime.regions.values()) {
+    await region.db.run(enqueueDeletedProjects, { nowMs: await region.db.nowMs() })
+  }
+  return {
+    id: project.id,
+    namespace: project.namespace,
+    deletedAt: toTimestamp(outcome.project.deleted_at ?? origin.nowMs),
+    propagation,
+  }
+}
+
+/** Waits until a change of access is true on every replica of every region, and says what that took. */
+export async function propagate(runtime: ControlRuntime, seq: number): Promise<Propagation> {
+  const startedAt = performance.now()
+  const { replicas } = await runtime.revocation.waitUntilApplied(seq)
+  return { replicas, tookMs: Math.round((performance.now() - startedAt) * 10) / 10 }
+}

@@ -1,0 +1,56 @@
+import type { KeyObject } from 'node:crypto'
+import type { AddressSet } from '../access/cidr.ts'
+import type { ControlSchema } from '../metastore/control-schema.ts'
+import type { Database } from '../metastore/database.ts'
+import type { RegionSchema } from '../metastore/region-schema.ts'
+import type { UploadSessionStore } from '../metastore/session-store.ts'
+import type { Logger } from '../telemetry/log.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
+import type { RegionGarbageCollector } from './gc/garbage-collector.ts'
+import type { OperatorAuth } from './operator-auth.ts'
+
+/** What the console needs of one region. */
+export interface ControlRegion {
+  readonly region: {
+    readonly id: string
+    readonly name: string
+    /** Host (and port) that clients use. */
+    readonly host: string
+  }
+  readonly db: Database<RegionSchema>
+  readonly sessions: UploadSessionStore
+  readonly gc: RegionGarbageCollector
+  /** How long deleted manifests stay in the trash, in milliseconds. */
+  readonly trashMs: number
+}
+
+/** Makes a change of access true everywhere. */
+export interface Revocation {
+  /**
+   * Resolves when every live replica of every region has applied the access change `seq`, or its lease has ended.
+   * Answers how many replicas that were.
+   */
+  waitUntilApplied(seq: number): Promise<{ readonly replicas: number }>
+}
+
+/** Everything that the console needs. Made by the composition root. */
+export interface ControlRuntime {
+  readonly installation: { readonly id: string; readonly version: string }
+  /** Origin of the console as people reach it, such as `https://console.example`. */
+  readonly consoleUrl: string
+  readonly db: Database<ControlSchema>
+  /** By id, in the order of the configuration. */
+  readonly regions: ReadonlyMap<string, ControlRegion>
+  readonly operatorAuth: OperatorAuth
+  /** HMAC of the setup token under the same key as the operator's; null: no setup link was made. */
+  readonly setupTokenHmac: Uint8Array | null
+  /** What new keys are hashed with. */
+  readonly pepper: { readonly version: number; readonly key: KeyObject }
+  readonly revocation: Revocation
+  /** By the control database's clock where there are several processes. */
+  readonly clock: { nowMs(): number }
+  readonly log: Logger
+  readonly metrics: Metrics
+  /** Peers whose X-Forwarded-For is believed. */
+  readonly trustedProxies: AddressSet
+}

@@ -1,0 +1,101 @@
+import { ApiError } from '@berth/api/errors'
+import type { Tag, TagVersion } from '@berth/api/tags'
+import { z } from 'zod'
+import {
+  listTagHistory,
+  listTagsWithManifests,
+  loadTagWithManifest,
+  type TagHistoryEntry,
+  type TagWithManifest,
+} from '../../metastore/queries/browse.ts'
+import { deleteTag } from '../../metastore/queries/tag.ts'
+import { decodeCursor, pageOfRows } from '../cursor.ts'
+import type { HandlersOf } from '../handler.ts'
+import { findRepository, type FoundRepository, writeContext } from '../repositories/find-repository.ts'
+import { toTimestamp } from '../time.ts'
+import { undeleteTag } from './service.ts'
+
+export const tagHandlers: HandlersOf<
+  'tags.list' | 'tags.show' | 'tags.delete' | 'tags.history' | 'tags.undelete'
+> = {
+  'tags.list': async (context, { params, query }) => {
+    const found = await findRepository(context, params.repository, query.region)
+    const rows = await listTagsWithManifests(found.region.db.reader, found.row.id, {
+      afterName: decodeCursor(z.string(), query.cursor),
+      prefix: query.prefix ?? '',
+      limit: query.limit + 1,
+    })
+    return pageOfRows(
+      rows,
+      query.limit,
+      (row) => toTag(found, row),
+      (row) => row.name,
+    )
+  },
+  'tags.show': async (context, { params, query }) => {
+    const found = await findRepository(context, params.repository, query.region)
+    return loadTag(found, params.tag)
+  },
+  'tags.delete': async (context, { params, query }) => {
+    const { region, row } = await findRepository(context, params.repository, query.region)
+    const outcome = await region.db.run(deleteTag, {
+      ...(await writeContext(context, region)),
+      path: row.path,
+      tag: params.tag,
+    })
+    if (!outcome.ok)
+      throw new ApiError(outcome.reason === 'no_tag' ? 'tag_not_found' : 'repository_not_found')
+    const { digest, version } = outcome
+    return { name: params.tag, region: region.region.id, digest, version }
+  },
+  'tags.history': async (context, { params, query }) => {
+    const { region, row } = await findRepository(context, params.repository, query.region)
+    const rows = await listTagHistory(region.db.reader, row.id, params.tag, {
+      beforeVersion: decodeCursor(z.int(), query.cursor),
+      limit: query.limit + 1,
+    })
+    if (rows.length === 0 && query.cursor === undefined) throw new ApiError('tag_not_found')
+    return pageOfRows(rows, query.limit, toTagVersion, (version) => version.version)
+  },
+  'tags.undelete': async (context, { params, query, body }) => {
+    const found = await findRepository(context, params.repository, query.region)
+    await undeleteTag(context, found, params.tag, body.version ?? null)
+    return loadTag(found, params.tag)
+  },
+}
+
+async function loadTag(found: FoundRepository, name: string): Promise<Tag> {
+  const row = await loadTagWithManifest(found.region.db.reader, found.row.id, name)
+  if (row === null) throw new ApiError('tag_not_found')
+  return toTag(found, row)
+}
+
+function toTag({ region, address }: FoundRepository, row: TagWithManifest): Tag {
+  return {
+    name: row.name,
+    digest: row.digest,
+    mediaType: row.media_type,
+    artifactType: row.artifact_type,
+    manifestBytes: row.size_bytes,
+    version: row.version,
+    updatedAt: toTimestamp(row.updated_at),
+    address: `${address}:${row.name}`,
+    region: region.region.id,
+  }
+}
+
+function toTagVersion(entry: TagHistoryEntry): TagVersion {
+  return {
+    version: entry.version,
+    digest: entry.digest,
+    at: toTimestamp(entry.at),
+    actor: entry.actor,
+    manifest: manifestState(entry),
+  }
+}
+
+function manifestState(entry: TagHistoryEntry): TagVersion['manifest'] {
+  if (entry.digest === null) return null
+  if (entry.manifest_exists === null) return 'gone'
+  return entry.manifest_deleted_at === null ? 'live' : 'trashed'
+}

@@ -1,0 +1,73 @@
+import { type Kysely, sql } from 'kysely'
+import type { ControlSchema, RegistryRow } from '../control-schema.ts'
+
+/** Display name of the managed registry of a region. */
+export function managedRegistryName(regionName: string): string {
+  return `Berth Registry (${regionName})`
+}
+
+// A managed registry's id is made of its project's and its region's: one of each pair exists, and neither id is ever
+// used again. So one statement makes all of them.
+const MANAGED_ID = sql<string>`project.id || '-' || region.id`
+const MANAGED_NAME = sql<string>`'Berth Registry (' || region.name || ')'`
+const COLUMNS = ['id', 'project_id', 'provider', 'region_id', 'name', 'host', 'created_at'] as const
+
+/** Makes the managed registry of a new project in each region. */
+export async function insertManagedRegistriesOfProject(
+  tx: Kysely<ControlSchema>,
+  projectId: string,
+  nowMs: number,
+): Promise<void> {
+  await tx
+    .insertInto('registry')
+    .columns([...COLUMNS])
+    .expression((from) =>
+      from
+        .selectFrom('region')
+        .innerJoin('project', (join) => join.on('project.id', '=', projectId))
+        .select(managedColumns(nowMs)),
+    )
+    .execute()
+}
+
+/** Makes the managed registry of a new region in each project that is not deleted. */
+export async function insertManagedRegistriesOfRegion(
+  tx: Kysely<ControlSchema>,
+  regionId: string,
+  nowMs: number,
+): Promise<void> {
+  await tx
+    .insertInto('registry')
+    .columns([...COLUMNS])
+    .expression((from) =>
+      from
+        .selectFrom('region')
+        .innerJoin('project', (join) => join.on('project.deleted_at', 'is', null))
+        .where('region.id', '=', regionId)
+        .select(managedColumns(nowMs)),
+    )
+    .execute()
+}
+
+function managedColumns(nowMs: number) {
+  return [
+    MANAGED_ID.as('id'),
+    sql<string>`project.id`.as('project_id'),
+    sql<'managed'>`'managed'`.as('provider'),
+    sql<string>`region.id`.as('region_id'),
+    MANAGED_NAME.as('name'),
+    sql<string>`region.host`.as('host'),
+    sql<number>`cast(${nowMs} as bigint)`.as('created_at'),
+  ]
+}
+
+/** Registries of a project by id, after the given one. */
+export async function listRegistries(
+  reader: Kysely<ControlSchema>,
+  projectId: string,
+  page: { readonly afterId: string | null; readonly limit: number },
+): Promise<RegistryRow[]> {
+  let query = reader.selectFrom('registry').selectAll().where('project_id', '=', projectId)
+  if (page.afterId !== null) query = query.where('id', '>', page.afterId)
+  return query.orderBy('id').limit(page.limit).execute()
+}
