@@ -52,7 +52,7 @@ export function connectionConfig(url: string, schema: string): pg.ClientConfig {
   const options = [query.get('options') ?? '', `-c search_path=${quoteSchema(schema)}`]
   query.set('options', options.join(' ').trim())
   return {
-    connectionString: `${base}?${query}`,
+    connectionString: `${base}?${query.toString()}`,
     application_name: query.get('application_name') ?? 'berth',
     types,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,

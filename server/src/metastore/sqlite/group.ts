@@ -14,7 +14,7 @@ interface OpenDatabase {
   readonly connection: DatabaseSync
   readonly db: Kysely<unknown>
   /** The first error of a query of the command that is running. */
-  failure: unknown
+  failure: Error | null
 }
 
 /**
@@ -105,7 +105,7 @@ export class GroupWriter {
     const open: OpenDatabase = {
       connection,
       db: kyselyOver(connection, (error) => {
-        open.failure ??= error
+        open.failure ??= toError(error)
       }),
       failure: null,
     }
@@ -126,12 +126,13 @@ export class GroupWriter {
       const command = this.#commands.get(request.command)
       if (command === undefined)
         throw new Error(`no command is named ${request.command}: list it in commands.ts`)
-      const result: unknown = await command.execute(db, request.args)
+      const result: unknown = await command.execute(db as never, request.args as never)
       answer = { call: request.call, ok: true, result }
       // PostgreSQL cannot commit after a failed query, so a command must not be able to here.
-      if (open.failure !== null) throw open.failure
+      const swallowed = failureOf(open)
+      if (swallowed !== null) throw swallowed
     } catch (error) {
-      const failure = open.failure ?? error
+      const failure = failureOf(open) ?? toError(error)
       if (unavailabilityOf(failure) !== null || !connection.isTransaction) throw failure
       connection.exec('rollback to command')
       answer =
@@ -142,4 +143,12 @@ export class GroupWriter {
     connection.exec('release command')
     return answer
   }
+}
+
+function failureOf(open: OpenDatabase): Error | null {
+  return open.failure
+}
+
+function toError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown))
 }
