@@ -90,7 +90,6 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
   for (const slug of options.regions ?? ['local']) regionHosts.set(slug, `127.0.0.1:${await freePort()}`)
   const hosts = [...regionHosts.values()]
   const consoleAddress = `127.0.0.1:${await freePort()}`
-  const consoleUrl = `http://${consoleAddress}`
   const base = {
     ...withoutBerth(process.env),
     ...addressEnvironment(consoleAddress, regionHosts),
@@ -107,11 +106,7 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
       env,
       name: 'berth',
     })
-    await waitUntilReady(
-      started,
-      () => allReady([consoleUrl, ...hosts.map((host) => `http://${host}`)]),
-      readyTimeoutMs,
-    )
+    await waitUntilReady(started, () => allReady([consoleAddress, ...hosts]), readyTimeoutMs)
     return started
   }
   let server = await launch()
@@ -130,7 +125,7 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
     registryUrl: `http://${hosts[0]}`,
     registryHost: hosts[0] as string,
     regionHosts,
-    consoleUrl,
+    consoleUrl: `http://${consoleAddress}`,
     operatorToken,
     dataDir,
     get pid() {
@@ -148,7 +143,7 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
     cli: (args, run = {}) =>
       runCommand(process.execPath, [entryPoint, ...args], { ...run, env: { ...env, ...run.env } }),
     log: () => server.output(),
-    ...consoleCalls(consoleUrl, operatorToken),
+    ...consoleCalls(`http://${consoleAddress}`, operatorToken),
     [Symbol.asyncDispose]: dispose,
   }
 }
@@ -194,9 +189,9 @@ function consoleCalls(
   }
 }
 
-async function allReady(origins: readonly string[]): Promise<boolean> {
-  for (const origin of origins) {
-    const response = await fetch(`${origin}/readyz`)
+async function allReady(addresses: readonly string[]): Promise<boolean> {
+  for (const address of addresses) {
+    const response = await fetch(`http://${address}/readyz`)
     await response.arrayBuffer()
     if (response.status !== 200) return false
   }

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { test } from 'node:test'
 import {
-  CommandError,
+  type CommandError,
   freePort,
   portAnswers,
   runCommand,
