@@ -1,0 +1,4 @@
+import { describeRevocation } from './testing/revocation-suite.ts'
+import { openSqliteStack } from './testing/stack.ts'
+
+describeRevocation('SQLite', openSqliteStack)
