@@ -88,6 +88,7 @@ export const apiKeySecret = apiKey
   .extend({
     key: z.string().describe('The key itself. It is not shown again.'),
     login: z.array(loginCommand),
+    propagation,
   })
   .meta({ id: 'ApiKeySecret' })
 
@@ -103,10 +104,6 @@ export const apiKeyRotate = z
       .describe('How long the secret before goes on working. 0: it ends at once, on every replica.'),
   })
   .meta({ id: 'ApiKeyRotate' })
-
-export const apiKeyRotated = apiKeySecret.extend({ propagation }).meta({ id: 'ApiKeyRotated' })
-
-export type ApiKeyRotated = z.output<typeof apiKeyRotated>
 
 /** Answer of what takes access away: it is true on every replica of every region. */
 export const apiKeyChanged = apiKey.extend({ propagation }).meta({ id: 'ApiKeyChanged' })

@@ -161,6 +161,12 @@ export const API_ERRORS = {
     title: 'The console failed',
     description: "The request id finds the cause in the server's log.",
   },
+  not_everywhere_yet: {
+    status: 503,
+    title: 'The change is made, but not in force everywhere yet',
+    description:
+      'The change is committed. The regions named could not be reached, and may go by the old rules until they can be. Repeat the call: it is safe, and succeeds when the change is in force everywhere.',
+  },
   unavailable: {
     status: 503,
     title: 'The console cannot do this now',

@@ -7,7 +7,6 @@ import {
   apiKeyPage,
   apiKeyParams,
   apiKeyRotate,
-  apiKeyRotated,
   apiKeySecret,
 } from './api-keys.ts'
 import { auditEventPage, auditEventQuery } from './audit-events.ts'
@@ -120,7 +119,7 @@ export const OPERATIONS = {
     path: '/projects/{project}',
     summary: 'Change a project',
     description:
-      'Only the fields that are sent change. Returns when a change of rules is true on every replica of every region.',
+      'Only the fields that are sent change. Returns when a change of rules is in force on every replica of every region that can be reached.',
     params: projectParams,
     query: null,
     body: projectUpdate,
@@ -194,7 +193,7 @@ export const OPERATIONS = {
     body: null,
     status: 200,
     response: apiKeyChanged,
-    errors: ['project_not_found', 'api_key_not_found'],
+    errors: ['project_not_found', 'api_key_not_found', 'not_everywhere_yet'],
     access: inProject('keys.manage'),
   },
   'apiKeys.rotate': {
@@ -207,7 +206,7 @@ export const OPERATIONS = {
     query: null,
     body: apiKeyRotate,
     status: 200,
-    response: apiKeyRotated,
+    response: apiKeySecret,
     errors: ['project_not_found', 'api_key_not_found', 'api_key_inactive'],
     access: inProject('keys.manage'),
   },
@@ -222,7 +221,7 @@ export const OPERATIONS = {
     body: null,
     status: 200,
     response: apiKeyChanged,
-    errors: ['project_not_found', 'api_key_not_found'],
+    errors: ['project_not_found', 'api_key_not_found', 'not_everywhere_yet'],
     access: inProject('keys.manage'),
   },
 

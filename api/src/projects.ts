@@ -73,11 +73,16 @@ export const projectDeleteQuery = z.strictObject({
     .describe("The project's namespace, to confirm that all its data is to go."),
 })
 
-/** What it took until a change of access was true on every replica of every region. */
+/** How far a change of access has come: it is in force on every replica of every region but those that are named. */
 export const propagation = z
   .object({
-    replicas: z.int().min(0).describe('Live replicas that confirmed the change.'),
-    tookMs: z.number().min(0).describe('Time from the commit until it was true everywhere.'),
+    replicas: z.int().min(0).describe('Live replicas of the regions that were reached.'),
+    pendingRegions: z
+      .array(z.string())
+      .describe(
+        'Regions that could not be reached; they follow as soon as they can. Empty when all is well.',
+      ),
+    tookMs: z.number().min(0).describe('Time from the commit until then.'),
   })
   .meta({ id: 'Propagation' })
 

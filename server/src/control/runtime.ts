@@ -28,9 +28,12 @@ export interface ControlRegion {
 export interface Revocation {
   /**
    * Resolves when every live replica of every region has applied the access change `seq`, or its lease has ended.
-   * Answers how many replicas that were.
+   * Answers how many replicas that were, and the regions that could not be asked: they may still go by the old rules.
    */
-  waitUntilApplied(seq: number): Promise<{ readonly replicas: number }>
+  waitUntilApplied(seq: number): Promise<{
+    readonly replicas: number
+    readonly pendingRegions: readonly string[]
+  }>
 }
 
 /** Everything that the console needs. Made by the composition root. */

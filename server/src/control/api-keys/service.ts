@@ -1,5 +1,6 @@
-import type { ApiKey, ApiKeyChanged, ApiKeyCreate, ApiKeyRotated, ApiKeySecret } from '@berth/api/api-keys'
+import type { ApiKey, ApiKeyChanged, ApiKeyCreate, ApiKeySecret } from '@berth/api/api-keys'
 import { ApiError } from '@berth/api/errors'
+import type { Propagation } from '@berth/api/projects'
 import { hashSecret, keyWithSecret, mintKey } from '../../access/key.ts'
 import { parseCidrs } from '../../access/cidr.ts'
 import type { ApiKeyRow, ProjectRow } from '../../metastore/control-schema.ts'
@@ -14,7 +15,7 @@ import {
 import { loadLastUsed } from '../../metastore/queries/browse.ts'
 import type { ChangeOrigin } from '../../metastore/queries/control-audit.ts'
 import { checkGlobs } from '../globs.ts'
-import { propagate } from '../projects/service.ts'
+import { propagate, propagateEverywhere } from '../propagate.ts'
 import type { ControlRuntime } from '../runtime.ts'
 import { toTimestamp, toTimestampOrNull } from '../time.ts'
 import { loginCommands } from './login-command.ts'
@@ -87,15 +88,20 @@ export async function createApiKey(
   }
   const outcome = await runtime.db.run(createApiKeyCommand, { key, origin })
   if (!outcome.ok) throw new ApiError('project_not_found')
-  await runtime.revocation.waitUntilApplied(outcome.seq)
-  return withSecret(runtime, toApiKey(outcome.key, null, origin.nowMs), minted.text)
+  const propagation = await propagate(runtime, outcome.seq)
+  return withSecret(runtime, toApiKey(outcome.key, null, origin.nowMs), minted.text, propagation)
 }
 
-function withSecret(runtime: ControlRuntime, key: ApiKey, text: string): ApiKeySecret {
+function withSecret(
+  runtime: ControlRuntime,
+  key: ApiKey,
+  text: string,
+  propagation: Propagation,
+): ApiKeySecret {
   const regions = [...runtime.regions.values()]
     .map(({ region }) => region)
     .filter(({ id }) => key.regions.length === 0 || key.regions.includes(id))
-  return { ...key, key: text, login: loginCommands(regions) }
+  return { ...key, key: text, login: loginCommands(regions), propagation }
 }
 
 type Scope = Pick<NewApiKey, 'actions' | 'repositories' | 'regions' | 'cidrs' | 'expiresAt'>
@@ -136,14 +142,14 @@ interface KeyTarget {
   readonly id: string
 }
 
-/** Revokes a key. True on every replica of every region when it returns. Raises `api_key_not_found`. */
+/** Revokes a key. True on every replica of every region when it returns. Raises `api_key_not_found`, `not_everywhere_yet`. */
 export async function revokeApiKey(
   runtime: ControlRuntime,
   target: KeyTarget,
   origin: ChangeOrigin,
 ): Promise<ApiKeyChanged> {
   const changed = succeeded(await runtime.db.run(revokeApiKeyCommand, { ...target, origin }))
-  const propagation = await propagate(runtime, changed.seq)
+  const propagation = await propagateEverywhere(runtime, changed.seq)
   return { ...(await toOneApiKey(runtime, changed.key)), propagation }
 }
 
@@ -153,7 +159,7 @@ export async function rotateApiKey(
   target: KeyTarget,
   overlapSeconds: number,
   origin: ChangeOrigin,
-): Promise<ApiKeyRotated> {
+): Promise<ApiKeySecret> {
   const minted = keyWithSecret('k', target.id)
   const changed = succeeded(
     await runtime.db.run(rotateApiKeyCommand, {
@@ -165,17 +171,17 @@ export async function rotateApiKey(
     }),
   )
   const propagation = await propagate(runtime, changed.seq)
-  return { ...withSecret(runtime, await toOneApiKey(runtime, changed.key), minted.text), propagation }
+  return withSecret(runtime, await toOneApiKey(runtime, changed.key), minted.text, propagation)
 }
 
-/** Ends the overlap of a rotation everywhere. Raises `api_key_not_found`. */
+/** Ends the overlap of a rotation everywhere. Raises `api_key_not_found`, `not_everywhere_yet`. */
 export async function endOverlap(
   runtime: ControlRuntime,
   target: KeyTarget,
   origin: ChangeOrigin,
 ): Promise<ApiKeyChanged> {
   const changed = succeeded(await runtime.db.run(endApiKeyOverlap, { ...target, origin }))
-  const propagation = await propagate(runtime, changed.seq)
+  const propagation = await propagateEverywhere(runtime, changed.seq)
   return { ...(await toOneApiKey(runtime, changed.key)), propagation }
 }
 

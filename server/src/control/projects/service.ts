@@ -1,8 +1,9 @@
 import { randomInt } from 'node:crypto'
 import { ApiError } from '@berth/api/errors'
-import type { Project, ProjectCreate, ProjectDeleted, ProjectUpdate, Propagation } from '@berth/api/projects'
+import type { Project, ProjectCreate, ProjectDeleted, ProjectUpdate } from '@berth/api/projects'
 import { parseNamespace } from '@berth/oci/name'
 import type { ProjectRow } from '../../metastore/control-schema.ts'
+import { DatabaseUnavailableError } from '../../metastore/database.ts'
 import type { ChangeOrigin } from '../../metastore/queries/control-audit.ts'
 import { enqueueDeletedProjects } from '../../metastore/queries/deleted-project.ts'
 import {
@@ -13,7 +14,8 @@ import {
 } from '../../metastore/queries/project.ts'
 import { checkGlobs } from '../globs.ts'
 import { NAMESPACE_ATTEMPTS } from '../limits.ts'
-import type { ControlRuntime } from '../runtime.ts'
+import { propagate } from '../propagate.ts'
+import type { ControlRegion, ControlRuntime } from '../runtime.ts'
 import { toTimestamp } from '../time.ts'
 
 // Base32 without the letters that are easily taken for digits; never reused (access/project-id.ts).
@@ -54,7 +56,7 @@ export async function createProject(
     const project: NewProject = { ...base, id: newProjectId(), namespace }
     const outcome = await runtime.db.run(createProjectCommand, { project, origin })
     if (!outcome.ok) continue
-    await runtime.revocation.waitUntilApplied(outcome.seq)
+    await propagate(runtime, outcome.seq)
     return toProject(outcome.project)
   }
   const taken = request.namespace ?? slugOf(request.name)
@@ -109,13 +111,13 @@ export async function updateProject(
   }
   const outcome = await runtime.db.run(updateProjectCommand, { id, change, origin })
   if (!outcome.ok) throw new ApiError('project_not_found')
-  if (outcome.seq !== null) await runtime.revocation.waitUntilApplied(outcome.seq)
+  if (outcome.seq !== null) await propagate(runtime, outcome.seq)
   return toProject(outcome.project)
 }
 
 /**
- * Deletes a project. When it returns nothing of it is served any more, and the removal of its data is queued in each
- * region. Raises `confirmation_required`, `project_not_found`.
+ * Deletes a project. When it returns nothing of it is served any more, except in regions that it names as pending, and
+ * the removal of its data is queued. Raises `confirmation_required`, `project_not_found`.
  */
 export async function deleteProject(
   runtime: ControlRuntime,
@@ -132,9 +134,7 @@ export async function deleteProject(
   const outcome = await runtime.db.run(deleteProjectCommand, { id: project.id, origin })
   if (!outcome.ok) throw new ApiError('project_not_found')
   const propagation = await propagate(runtime, outcome.seq)
-  for (const region of runtime.regions.values()) {
-    await region.db.run(enqueueDeletedProjects, { nowMs: await region.db.nowMs() })
-  }
+  for (const region of runtime.regions.values()) await queueRemoval(runtime, region)
   return {
     id: project.id,
     namespace: project.namespace,
@@ -143,9 +143,12 @@ export async function deleteProject(
   }
 }
 
-/** Waits until a change of access is true on every replica of every region, and says what that took. */
-export async function propagate(runtime: ControlRuntime, seq: number): Promise<Propagation> {
-  const startedAt = performance.now()
-  const { replicas } = await runtime.revocation.waitUntilApplied(seq)
-  return { replicas, tookMs: Math.round((performance.now() - startedAt) * 10) / 10 }
+/** A region that is down queues the removal itself when it is back: `enqueueDeletedProjects` runs with every cycle. */
+async function queueRemoval(runtime: ControlRuntime, { region, db }: ControlRegion): Promise<void> {
+  try {
+    await db.run(enqueueDeletedProjects, { nowMs: await db.nowMs() })
+  } catch (error) {
+    if (!(error instanceof DatabaseUnavailableError)) throw error
+    runtime.log.warn({ region: region.id, err: error }, 'the removal of a project could not be queued yet')
+  }
 }
