@@ -11,7 +11,8 @@ export class DataDirError extends Error {
 export interface DataDir {
   readonly path: string
   readonly controlDatabase: string
-  readonly region: (regionId: string) => { folder: string; database: string; sessions: string; blobs: string }
+  /** The region's folder is also the root of its blob store. */
+  readonly region: (regionId: string) => { folder: string; database: string; sessions: string }
   /** Gives the folder back, so that another process may use it. */
   release(): void
 }
@@ -27,7 +28,6 @@ export function dataDirLayout(path: string): Omit<DataDir, 'release'> {
         folder,
         database: join(folder, 'region.db'),
         sessions: join(folder, 'sessions.db'),
-        blobs: join(folder, 'blobs'),
       }
     },
   }

@@ -19,6 +19,8 @@ export interface HealthOptions {
 }
 
 const CHECK_TIMEOUT_MS = 3_000
+/** Checks write to the disk, and anybody may ask: more askers share one answer. */
+const CHECK_AGE_MS = 1_000
 
 /**
  * `/livez`, `/readyz` and `/metrics`, the same on both ports. Returns false for any other path.
@@ -30,6 +32,7 @@ const CHECK_TIMEOUT_MS = 3_000
 export function createHealthHandler(
   options: HealthOptions,
 ): (request: IncomingMessage, response: ServerResponse) => boolean {
+  const runChecks = shareRecent(() => Promise.all(options.checks.map(runCheck)))
   return (request, response) => {
     const path = request.url?.split('?', 1)[0]
     if (path !== '/livez' && path !== '/readyz' && path !== '/metrics') return false
@@ -38,8 +41,11 @@ export function createHealthHandler(
     } else if (path === '/livez') {
       send(response, 200, 'ok\n')
     } else {
-      const answer = path === '/readyz' ? answerReady : answerMetrics
-      answer(options, request, response).catch(() => send(response, 500, 'failed\n'))
+      const answered =
+        path === '/readyz'
+          ? answerReady(options, runChecks, request, response)
+          : answerMetrics(options, request, response)
+      answered.catch(() => send(response, 500, 'failed\n'))
     }
     return true
   }
@@ -47,10 +53,11 @@ export function createHealthHandler(
 
 async function answerReady(
   options: HealthOptions,
+  runChecks: () => Promise<CheckResult[]>,
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
-  const results = await Promise.all(options.checks.map(runCheck))
+  const results = await runChecks()
   const ready = !options.isDraining() && results.every((result) => result.ok)
   const status = ready ? 200 : 503
   if (!(await maySeeDetails(options, request))) {
@@ -63,10 +70,24 @@ async function answerReady(
   })
 }
 
-async function runCheck({
-  name,
-  check,
-}: ReadinessCheck): Promise<{ name: string; ok: boolean; error: string }> {
+interface CheckResult {
+  readonly name: string
+  readonly ok: boolean
+  readonly error: string
+}
+
+/** Calls `act` at most once per `CHECK_AGE_MS`; calls in between get the same answer. */
+function shareRecent<T>(act: () => Promise<T>): () => Promise<T> {
+  let recent: { answer: Promise<T>; startedAtMs: number } | null = null
+  return () => {
+    const nowMs = performance.now()
+    if (recent === null || nowMs - recent.startedAtMs >= CHECK_AGE_MS)
+      recent = { answer: act(), startedAtMs: nowMs }
+    return recent.answer
+  }
+}
+
+async function runCheck({ name, check }: ReadinessCheck): Promise<CheckResult> {
   let timer: NodeJS.Timeout | undefined
   const timeout = new Promise<never>((_resolve, reject) => {
     timer = setTimeout(() => reject(new Error('timed out')), CHECK_TIMEOUT_MS)

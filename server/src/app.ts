@@ -1,0 +1,381 @@
+import { createSecretKey, randomUUID } from 'node:crypto'
+import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
+import { type AccessSource, createDatabaseAccessSource } from './access/access-source.ts'
+import { type AddressSet, parseCidrs } from './access/cidr.ts'
+import { createRegionAccess, type RegionAccess } from './access/region-access.ts'
+import { waitUntilApplied } from './access/revocation.ts'
+import type { Config } from './config/config.ts'
+import { openDataDir } from './config/data-dir.ts'
+import type { RegionSetting } from './config/parse-value.ts'
+import { createConsole } from './control/console.ts'
+import { type Installation, openInstallation } from './control/installation/service.ts'
+import { bearerToken } from './control/operator-auth.ts'
+import type { ControlRegion, ControlRuntime } from './control/runtime.ts'
+import { createDrivers, type Drivers, type RegionStorage } from './drivers.ts'
+import { createHealthHandler, type ReadinessCheck } from './http/health.ts'
+import { type Listener, startListener } from './http/listener.ts'
+import { chooseRegion } from './http/region-router.ts'
+import { GarbageCollector } from './jobs/gc.ts'
+import { previewGc } from './jobs/gc-preview.ts'
+import { supervise } from './jobs/supervise.ts'
+import { expireUploads, sweepOrphanedUploads } from './jobs/upload-expiry.ts'
+import type { ControlSchema } from './metastore/control-schema.ts'
+import type { Database } from './metastore/database.ts'
+import { type DatabaseClock, startDatabaseClock } from './metastore/database-clock.ts'
+import { listReplicas } from './metastore/queries/access-replica.ts'
+import { syncRegions } from './metastore/queries/region.ts'
+import { createRegistryHandler } from './registry/routes.ts'
+import type { BlobDelivery } from './registry/runtime.ts'
+import type { Logger } from './telemetry/log.ts'
+import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import { deriveKey } from './vault/root-key.ts'
+
+/** A running process. */
+export interface App {
+  readonly installation: Installation
+  /** For what is done in process at the first start; null in role `region`. */
+  readonly control: ControlRuntime | null
+  /** Drains the listeners and ends everything in the reverse order of the start. */
+  stop(): Promise<void>
+}
+
+export interface AppOptions {
+  readonly config: Config
+  readonly log: Logger
+  readonly version: string
+  /** Told before each step that may take long or fail. */
+  readonly onStep: (step: string) => void
+}
+
+const PEPPER_VERSION = 1
+const UPLOAD_EXPIRY_INTERVAL_MS = 60_000
+const ORPHAN_SWEEP_INTERVAL_MS = 3_600_000
+/** Unfinished bytes without a session are left alone for this long beyond the lifetime of a session. */
+const ORPHAN_MARGIN_MS = 3_600_000
+
+/**
+ * Starts the parts that the role names. What was started is stopped again when a later step fails. Throws
+ * `DataDirError`, `RootKeyError`, `ListenError` and what the drivers throw: each message says what to do.
+ */
+export async function startApp(options: AppOptions): Promise<App> {
+  await using cleanup = new AsyncDisposableStack()
+  const app = await start(options, cleanup)
+  const running = cleanup.move()
+  return { ...app, stop: () => running.disposeAsync() }
+}
+
+/** What all regions of a process share. */
+interface Shared extends AppOptions {
+  readonly installation: Installation
+  readonly metrics: Metrics
+  readonly source: AccessSource
+  readonly trustedProxies: AddressSet
+  readonly replicaId: string
+}
+
+interface RunningRegion {
+  readonly id: string
+  readonly host: string
+  readonly setting: RegionSetting
+  readonly storage: RegionStorage
+  readonly collector: GarbageCollector
+  /** Null in role `control`. */
+  readonly handler: RequestListener | null
+}
+
+async function start(options: AppOptions, cleanup: AsyncDisposableStack): Promise<Omit<App, 'stop'>> {
+  const { config, onStep } = options
+  if (config.databaseUrl === null) {
+    const dataDir = openDataDir(config.dataDir)
+    cleanup.defer(() => dataDir.release())
+  }
+  onStep(config.databaseUrl === null ? `opening ${config.dataDir}` : 'connecting to the database')
+  const drivers = await createDrivers(config)
+  cleanup.defer(() => drivers.close())
+  const controlDb = await drivers.openControlDatabase()
+  cleanup.defer(() => controlDb.close())
+  const installation = await openInstallation({
+    db: controlDb,
+    rootKey: { text: config.rootKey, file: config.rootKeyFile },
+    operatorToken: config.operatorToken,
+  })
+  await controlDb.run(syncRegions, {
+    regions: config.regions,
+    origin: { actor: 'configuration', requestId: 'start', nowMs: await controlDb.nowMs() },
+  })
+  const shared: Shared = {
+    ...options,
+    installation,
+    metrics: createMetrics(),
+    source: createDatabaseAccessSource(controlDb),
+    trustedProxies: addressSet(config.trustedProxies),
+    replicaId: randomUUID(),
+  }
+  const regions: RunningRegion[] = []
+  for (const setting of config.regions) {
+    onStep(`opening region ${setting.id}`)
+    regions.push(await startRegion(setting, drivers, shared, cleanup))
+  }
+  const control = config.role === 'region' ? null : await createControl(controlDb, regions, shared, cleanup)
+  await listen(shared, { regions, control, controlDb }, cleanup)
+  return { installation, control }
+}
+
+async function startRegion(
+  setting: RegionSetting,
+  drivers: Drivers,
+  shared: Shared,
+  cleanup: AsyncDisposableStack,
+): Promise<RunningRegion> {
+  const { config, log, metrics } = shared
+  const storage = await drivers.openRegion(setting.id)
+  cleanup.defer(async () => {
+    await storage.sessions.close()
+    await storage.blobs.close()
+    await storage.db.close()
+  })
+  const collector = new GarbageCollector({
+    regionId: setting.id,
+    db: storage.db,
+    blobs: storage.blobs,
+    trashMs: config.trashMs,
+    maxSharePercent: config.gcMaxShare,
+    log,
+    metrics,
+  })
+  const region = { id: setting.id, host: setting.host, setting, storage, collector }
+  if (config.role === 'control') return { ...region, handler: null }
+  const handler = await startRegistry(setting, storage, shared, cleanup)
+  startJobs(region, shared, cleanup)
+  return { ...region, handler }
+}
+
+async function startRegistry(
+  setting: RegionSetting,
+  storage: RegionStorage,
+  shared: Shared,
+  cleanup: AsyncDisposableStack,
+): Promise<RequestListener> {
+  const { config, log, metrics } = shared
+  const clock = await startDatabaseClock(storage.db)
+  cleanup.defer(() => clock.close())
+  const access = startAccess(setting, storage, clock, shared)
+  cleanup.defer(() => access.close())
+  return createRegistryHandler({
+    region: { id: setting.id, name: setting.name, host: setting.host },
+    externalOrigin: `${config.scheme}://${setting.host}`,
+    ...storage,
+    access,
+    limits: config,
+    delivery: deliveryOf(config, setting.id),
+    clock,
+    log,
+    metrics,
+    trustedProxies: shared.trustedProxies,
+  })
+}
+
+function startAccess(
+  setting: RegionSetting,
+  storage: RegionStorage,
+  clock: DatabaseClock,
+  shared: Shared,
+): RegionAccess {
+  const { installation, config, source, log, replicaId, version } = shared
+  return createRegionAccess({
+    region: { id: setting.id, host: setting.host },
+    db: storage.db,
+    source,
+    rootSecret: installation.rootKey,
+    peppers: new Map([[PEPPER_VERSION, pepperOf(installation)]]),
+    replica: { id: replicaId, version },
+    log,
+    nowMs: () => clock.nowMs(),
+    tokenLifetimeSeconds: config.tokenTtlMs / 1000,
+  })
+}
+
+function pepperOf(installation: Installation) {
+  return createSecretKey(deriveKey(installation.rootKey, `pepper/v${PEPPER_VERSION}`))
+}
+
+function deliveryOf(config: Config, regionId: string): BlobDelivery {
+  switch (config.blobDelivery) {
+    case 'stream':
+      return { mode: 'stream' }
+    case 'accel':
+      return { mode: 'accel', prefix: `${config.accelPrefix}${regionId}/` }
+    case 'redirect':
+      return { mode: 'redirect', expiresSeconds: config.redirectSeconds }
+  }
+}
+
+function startJobs(
+  { id, storage, collector }: Omit<RunningRegion, 'handler'>,
+  shared: Shared,
+  cleanup: AsyncDisposableStack,
+): void {
+  const { config } = shared
+  const uploads = {
+    regionId: id,
+    ...storage,
+    orphanAgeMs: config.uploadTtlMs + ORPHAN_MARGIN_MS,
+    log: shared.log,
+  }
+  const jobs = [
+    {
+      name: `gc ${id}`,
+      intervalMs: config.gcIntervalMs,
+      run: async (signal: AbortSignal) => {
+        await collector.runCycle({ force: false, signal })
+      },
+    },
+    {
+      name: `upload expiry ${id}`,
+      intervalMs: UPLOAD_EXPIRY_INTERVAL_MS,
+      run: async (signal: AbortSignal) => {
+        await expireUploads(uploads, signal)
+      },
+    },
+    {
+      name: `orphaned uploads ${id}`,
+      intervalMs: ORPHAN_SWEEP_INTERVAL_MS,
+      run: async (signal: AbortSignal) => {
+        await sweepOrphanedUploads(uploads, signal)
+      },
+    },
+  ]
+  for (const job of jobs) cleanup.defer(supervise(job, shared))
+}
+
+async function createControl(
+  db: Database<ControlSchema>,
+  regions: readonly RunningRegion[],
+  shared: Shared,
+  cleanup: AsyncDisposableStack,
+): Promise<ControlRuntime> {
+  const { config, installation, source, version, log, metrics, trustedProxies } = shared
+  const clock = await startDatabaseClock(db)
+  cleanup.defer(() => clock.close())
+  const watched = regions.map(({ id, storage }) => ({ id, db: storage.db }))
+  return {
+    installation: { id: installation.id, version },
+    consoleUrl: config.consoleUrl,
+    db,
+    regions: new Map(regions.map((region) => [region.id, toControlRegion(region, config)])),
+    operatorAuth: installation.operatorAuth,
+    setupTokenHmac: installation.setupTokenHmac,
+    pepper: { version: PEPPER_VERSION, key: pepperOf(installation) },
+    revocation: {
+      waitUntilApplied: async (seq) => {
+        const applied = await waitUntilApplied({ source, regions: watched, seq })
+        if (!applied.ok)
+          return { replicas: 0, pendingRegions: applied.pending.map(({ regionId }) => regionId) }
+        const replicas = await Promise.all(watched.map((region) => listReplicas(region.db.reader)))
+        return { replicas: replicas.flat().length, pendingRegions: [] }
+      },
+    },
+    clock,
+    log,
+    metrics,
+    trustedProxies,
+  }
+}
+
+function toControlRegion({ id, setting, storage, collector }: RunningRegion, config: Config): ControlRegion {
+  return {
+    region: { id, name: setting.name, host: setting.host },
+    db: storage.db,
+    sessions: storage.sessions,
+    gc: {
+      preview: async () => {
+        const { examined, candidates } = await previewGc(storage.db.reader, await storage.db.nowMs())
+        return { examined, candidates: [...candidates] }
+      },
+      runCycle: (cycle) => collector.runCycle(cycle),
+    },
+    trashMs: config.trashMs,
+  }
+}
+
+interface Served {
+  readonly regions: readonly RunningRegion[]
+  readonly control: ControlRuntime | null
+  readonly controlDb: Database<ControlSchema>
+}
+
+async function listen(shared: Shared, served: Served, cleanup: AsyncDisposableStack): Promise<void> {
+  const { config, onStep, log } = shared
+  let draining = false
+  const health = createHealthHandler({
+    checks: readinessChecks(served),
+    metrics: shared.metrics,
+    isOperator: async (request: IncomingMessage) => {
+      const token = bearerToken(request.headers.authorization)
+      return token !== null && shared.installation.operatorAuth.isOperatorToken(token)
+    },
+    allow: config.metricsAllow,
+    isDraining: () => draining,
+  })
+  const tls =
+    config.tlsCertFile === null || config.tlsKeyFile === null
+      ? null
+      : { certFile: config.tlsCertFile, keyFile: config.tlsKeyFile }
+  const listeners: Listener[] = []
+  const add = async (name: string, address: { host: string; port: number }, handler: RequestListener) => {
+    onStep(`listening on ${address.host}:${address.port}`)
+    listeners.push(await startListener({ name, ...address, tls, log, handler: withHealth(health, handler) }))
+  }
+  // All listeners drain together: the last thing to start is the first to stop.
+  cleanup.defer(async () => {
+    draining = true
+    await Promise.all(listeners.map((listener) => listener.stop(config.drainMs)))
+  })
+  if (served.control !== null) {
+    const console = await createConsole(served.control)
+    cleanup.defer(() => console.close())
+    await add('console', config.consoleAddr, (request, response) => console.routing(request, response))
+  }
+  await listenForRegions(served.regions, config, add)
+}
+
+async function listenForRegions(
+  regions: readonly RunningRegion[],
+  config: Config,
+  add: (name: string, address: { host: string; port: number }, handler: RequestListener) => Promise<void>,
+): Promise<void> {
+  for (const region of regions) {
+    if (region.handler !== null && region.setting.listen !== null)
+      await add('registry', region.setting.listen, region.handler)
+  }
+  const sharing = regions.filter((region) => region.setting.listen === null && region.handler !== null)
+  if (sharing.length === 0) return
+  await add('registry', config.registryAddr, (request, response) =>
+    chooseRegion(sharing, request)?.handler?.(request, response),
+  )
+}
+
+function withHealth(
+  health: (request: IncomingMessage, response: ServerResponse) => boolean,
+  handler: RequestListener,
+): RequestListener {
+  return (request, response) => {
+    if (!health(request, response)) handler(request, response)
+  }
+}
+
+function readinessChecks({ regions, controlDb }: Served): ReadinessCheck[] {
+  return [
+    { name: 'control database', check: () => controlDb.ping() },
+    ...regions.flatMap(({ id, storage }) => [
+      { name: `region ${id} database`, check: () => storage.db.ping() },
+      { name: `region ${id} blob store`, check: () => storage.blobs.ping() },
+    ]),
+  ]
+}
+
+function addressSet(cidrs: readonly string[]): AddressSet {
+  const set = parseCidrs(cidrs)
+  if (set === null) throw new Error('the configuration has checked these addresses')
+  return set
+}

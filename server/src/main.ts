@@ -1,0 +1,88 @@
+import { readFileSync } from 'node:fs'
+import { type App, startApp } from './app.ts'
+import { type Config, ConfigError, loadConfig } from './config/config.ts'
+import { DataDirError } from './config/data-dir.ts'
+import { prepareFirstProject } from './control/installation/first-project.ts'
+import { ListenError } from './http/listener.ts'
+import { describeFirstStart, describeStart } from './start-message.ts'
+import { createLogger, type Logger } from './telemetry/log.ts'
+import { RootKeyError } from './vault/root-key.ts'
+
+/** Where `serve` reads and writes, so that a test can run it without a process of its own. */
+export interface ServeStreams {
+  readonly stdout: NodeJS.WritableStream & { isTTY?: boolean }
+  readonly stderr: NodeJS.WritableStream & { isTTY?: boolean }
+}
+
+/** The version of this installation's code. */
+export function readVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
+
+/**
+ * `berth serve`: starts, says how to go on, and runs until SIGTERM or SIGINT. Answers the exit code. A mistake of the
+ * operator is one clear message without a stack trace.
+ */
+export async function serve(env: NodeJS.ProcessEnv, streams: ServeStreams): Promise<number> {
+  const stopped = Promise.withResolvers<NodeJS.Signals>()
+  const onSignal = (signal: NodeJS.Signals) => stopped.resolve(signal)
+  process.on('SIGTERM', onSignal)
+  process.on('SIGINT', onSignal)
+  let config: Config
+  let app: App
+  let log: Logger
+  try {
+    config = loadConfig(env, process.cwd())
+    log = createLogger({
+      level: config.logLevel,
+      terminal: streams.stderr.isTTY === true,
+      output: streams.stderr,
+    })
+    app = await startApp({
+      config,
+      log,
+      version: readVersion(),
+      onStep: (step) => log.debug({ step }, 'starting'),
+    })
+  } catch (error) {
+    streams.stderr.write(`${explainStartError(error)}\n`)
+    return 1
+  }
+  await announce(app, config, streams.stdout)
+  const signal = await stopped.promise
+  process.once('SIGINT', () => process.exit(130))
+  log.info({ signal, drainMs: config.drainMs }, 'stopping: running transfers may finish')
+  await app.stop()
+  log.info('stopped')
+  return 0
+}
+
+async function announce(app: App, config: Config, stdout: NodeJS.WritableStream): Promise<void> {
+  const first = app.installation.firstStart
+  if (first !== null && app.control !== null) {
+    const project = await prepareFirstProject(app.control)
+    stdout.write(describeFirstStart(config, first, project))
+  } else {
+    stdout.write(describeStart(config))
+  }
+}
+
+/** Errors whose message is written for the operator. */
+const EXPECTED = [ConfigError, DataDirError, ListenError, RootKeyError]
+const EXPECTED_NAMES = new Set([
+  'DatabaseUnavailableError',
+  'DatabaseTooNewError',
+  'UnsuitableServerError',
+  'BlobStoreError',
+])
+
+function explainStartError(error: unknown): string {
+  if (!(error instanceof Error)) return `Berth could not start: ${String(error)}`
+  if (EXPECTED.some((type) => error instanceof type)) return error.message
+  if (EXPECTED_NAMES.has(error.name)) {
+    const cause = error.cause instanceof Error ? ` (${error.cause.message})` : ''
+    return `Berth could not start: ${error.message}${cause}.`
+  }
+  return `Berth could not start because of an error that it did not expect:\n${error.stack ?? error.message}`
+}

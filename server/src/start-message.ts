@@ -1,0 +1,50 @@
+import type { Config } from './config/config.ts'
+import type { FirstProject } from './control/installation/first-project.ts'
+
+/** What `berth serve` prints at every start after the first. */
+export function describeStart(config: Config): string {
+  const lines = ['', 'Berth is running.', '']
+  if (config.role !== 'region') lines.push(`  Console    ${config.consoleUrl}`)
+  if (config.role !== 'control') {
+    for (const region of config.regions) lines.push(`  Registry   ${region.host}  (region ${region.name})`)
+  }
+  return `${[...lines, '', ''].join('\n')}`
+}
+
+/**
+ * What `berth serve` prints at the first start, and never again: the secrets that were made, and commands that work as they
+ * are. The key goes through standard input, so that it is not readable in the process list.
+ */
+export function describeFirstStart(
+  config: Config,
+  made: { operatorToken: string | null; setupToken: string },
+  { namespace, key }: FirstProject,
+): string {
+  const host = config.regions[0]?.host ?? ''
+  const lines = [
+    describeStart(config).trimEnd(),
+    '',
+    `  Set-up     ${config.consoleUrl}/setup?token=${made.setupToken}`,
+    '             (works once)',
+  ]
+  if (made.operatorToken !== null)
+    lines.push(
+      '',
+      '  Operator token, for "berth login" — shown only now, keep it:',
+      `  ${made.operatorToken}`,
+    )
+  lines.push(
+    '',
+    `A first project, "${namespace}", is ready. Its API key is shown only now. Push an image:`,
+    '',
+    `  echo ${key} | docker login ${host} -u api --password-stdin`,
+    `  docker tag hello-world ${host}/${namespace}/hello-world`,
+    `  docker push ${host}/${namespace}/hello-world`,
+    `  docker pull ${host}/${namespace}/hello-world`,
+    '',
+    `Any image that "docker images" lists will do in place of hello-world. Stop with Ctrl+C; data is in ${config.dataDir}.`,
+    '',
+    '',
+  )
+  return lines.join('\n')
+}
