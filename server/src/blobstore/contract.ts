@@ -1,14 +1,25 @@
 import assert from 'node:assert/strict'
-import { createCipheriv, createHash, randomUUID } from 'node:crypto'
+import { randomUUID } from 'node:crypto'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
-import { digestOf } from '@berth/oci/digest'
-import type { BlobSource, BlobStore, ByteRange, ByteSink, StorageKey, UploadState } from './blobstore.ts'
+import type { BlobStore, ByteRange, ByteSink, StorageKey } from './blobstore.ts'
 import { BlobStoreError } from './blobstore.ts'
+import { assertSame, discard, eventually, slowCheckingSink, stallingSink } from './contract-sinks.ts'
+import {
+  appendAll,
+  appendTo,
+  commit,
+  contentOf,
+  opened,
+  pumpInto,
+  read,
+  readAll,
+  readUpload,
+  upload,
+} from './contract-transfers.ts'
 
 const KIB = 1024
 const MIB = 1024 * KIB
 const HOUR_MS = 3_600_000
-const CHUNK_MAX_BYTES = 200 * KIB
 
 /** One driver over storage of its own, which starts out empty. */
 export interface BlobStoreFixture {
@@ -462,169 +473,6 @@ function describeInventory({ store, fixture }: Context): void {
   })
 }
 
-/** Bytes that differ at every position and for every label, so that nothing misplaced goes unnoticed. */
-export function contentOf(sizeBytes: number, label: string): Buffer {
-  const key = createHash('sha256').update(label).digest().subarray(0, 16)
-  return createCipheriv('aes-128-ctr', key, Buffer.alloc(16)).update(Buffer.alloc(sizeBytes))
-}
-
-/** Uploads and commits, in chunks of the given sizes or of varying ones. */
-export async function upload(
-  store: BlobStore,
-  content: Buffer,
-  chunkSizes?: readonly number[],
-): Promise<StorageKey> {
-  const state = await store.createUpload(randomUUID())
-  if (content.byteLength === 0) {
-    return commit(store, state, content)
-  }
-  return commit(store, await appendAll(store, state, 0, content, chunkSizes), content)
-}
-
-/** Appends all of `content` with one writer. */
-export async function appendAll(
-  store: BlobStore,
-  state: UploadState,
-  offsetBytes: number,
-  content: Buffer,
-  chunkSizes?: readonly number[],
-): Promise<UploadState> {
-  const writer = await store.openWriter(state, offsetBytes)
-  await appendTo(writer, content, chunkSizes)
-  return writer.close()
-}
-
-/** Commits the upload as `content`. */
-export function commit(store: BlobStore, state: UploadState, content: Buffer): Promise<StorageKey> {
-  return store.commitUpload(state, { digest: digestOf('sha256', content), sizeBytes: content.byteLength })
-}
-
-/** Reads all bytes of a key that must be there. */
-export async function readAll(store: BlobStore, key: StorageKey): Promise<Buffer> {
-  const source = await opened(store, key)
-  try {
-    return await drain(source, { start: 0, end: source.sizeBytes - 1 })
-  } finally {
-    await source.close()
-  }
-}
-
-async function appendTo(
-  writer: { append(chunk: Uint8Array): Promise<void> | undefined },
-  content: Buffer,
-  chunkSizes?: readonly number[],
-): Promise<void> {
-  let position = 0
-  for (let index = 0; position < content.byteLength; index++) {
-    const size = chunkSizes?.[index] ?? 1 + ((index * 7_919 + 4_099) % CHUNK_MAX_BYTES)
-    const chunk = Buffer.from(content.subarray(position, position + size))
-    position += chunk.byteLength
-    await writer.append(chunk)
-  }
-}
-
-/** What the sweeper does with one upload. */
-async function sweep(store: BlobStore, uploadId: string): Promise<void> {
-  for (const listed of await collect(store.listUploads(0))) {
-    assert.equal(listed.uploadId, uploadId)
-    await store.cancelUpload(listed.state)
-  }
-}
-
-async function opened(store: BlobStore, key: StorageKey, range?: ByteRange): Promise<BlobSource> {
-  const source = await store.open(key, range)
-  assert.ok(source, `${key} is missing`)
-  return source
-}
-
-async function read(
-  store: BlobStore,
-  key: StorageKey,
-  range: ByteRange,
-  announced?: ByteRange,
-): Promise<Buffer> {
-  const source = await opened(store, key, announced)
-  try {
-    return await drain(source, range)
-  } finally {
-    await source.close()
-  }
-}
-
-async function readUpload(store: BlobStore, state: UploadState, offsetBytes: number): Promise<Buffer> {
-  const source = await store.openUpload(state, offsetBytes)
-  assert.ok(source)
-  try {
-    assert.equal(source.sizeBytes, offsetBytes)
-    return await drain(source, { start: 0, end: offsetBytes - 1 })
-  } finally {
-    await source.close()
-  }
-}
-
-async function drain(source: BlobSource, range: ByteRange): Promise<Buffer> {
-  const chunks: Buffer[] = []
-  const sink: ByteSink = {
-    async write(chunk) {
-      chunks.push(Buffer.from(chunk))
-    },
-  }
-  await source.pump(sink, range, new AbortController().signal)
-  return Buffer.concat(chunks)
-}
-
-async function pumpInto(store: BlobStore, key: StorageKey, sink: ByteSink, range: ByteRange): Promise<void> {
-  const source = await opened(store, key, range)
-  try {
-    await source.pump(sink, range, new AbortController().signal)
-  } finally {
-    await source.close()
-  }
-}
-
-const discard: ByteSink = { async write() {} }
-
-/** A sink whose n-th write never ends. */
-function stallingSink(nth: number): { sink: ByteSink; reached: Promise<void> } {
-  const reached = Promise.withResolvers<void>()
-  let writes = 0
-  const sink: ByteSink = {
-    write() {
-      writes++
-      if (writes < nth) {
-        return Promise.resolve()
-      }
-      reached.resolve()
-      return new Promise(() => {})
-    },
-  }
-  return { sink, reached: reached.promise }
-}
-
-/** Holds each chunk for some turns of the event loop, and compares it before and after with what it must be. */
-function slowCheckingSink(expected: Buffer, turns: number) {
-  let writing: Promise<void> = Promise.resolve()
-  const sink = {
-    positionBytes: 0,
-    writesBegun: 0,
-    idle: () => writing,
-    write(chunk: Uint8Array): Promise<void> {
-      sink.writesBegun++
-      writing = (async () => {
-        const part = expected.subarray(sink.positionBytes, sink.positionBytes + chunk.byteLength)
-        assertSame(chunk, part)
-        for (let turn = 0; turn < turns; turn++) {
-          await nextTurn()
-        }
-        assertSame(chunk, part)
-        sink.positionBytes += chunk.byteLength
-      })()
-      return writing
-    },
-  }
-  return sink
-}
-
 function rangesOf(sizeBytes: number): ByteRange[] {
   if (sizeBytes === 0) {
     return []
@@ -643,15 +491,6 @@ function isStoreError(reason: BlobStoreError['reason']): (error: unknown) => boo
   return (error) => error instanceof BlobStoreError && error.reason === reason
 }
 
-/** Compares without printing megabytes. */
-function assertSame(actual: Uint8Array, expected: Uint8Array): void {
-  assert.equal(actual.byteLength, expected.byteLength)
-  if (Buffer.compare(actual, expected) !== 0) {
-    const at = actual.findIndex((byte, index) => byte !== expected[index])
-    assert.fail(`bytes differ from position ${at} on`)
-  }
-}
-
 async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   const collected: T[] = []
   for await (const item of items) {
@@ -660,16 +499,10 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   return collected
 }
 
-async function eventually(holds: () => boolean, otherwise: string): Promise<void> {
-  const deadline = Date.now() + 10_000
-  while (!holds()) {
-    assert.ok(Date.now() < deadline, otherwise)
-    await nextTurn()
+/** What the sweeper does with one upload. */
+async function sweep(store: BlobStore, uploadId: string): Promise<void> {
+  for (const listed of await collect(store.listUploads(0))) {
+    assert.equal(listed.uploadId, uploadId)
+    await store.cancelUpload(listed.state)
   }
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => {
-    setImmediate(resolve)
-  })
 }
