@@ -1,0 +1,184 @@
+import { type Kysely, sql } from 'kysely'
+import { defineCommand } from '../database.ts'
+import { lockRepository } from '../dialect.ts'
+import type { RegionSchema, TagHistoryRow, TagRow } from '../region-schema.ts'
+import { prepareQuery } from './prepared-query.ts'
+import { insertRegionAudit } from './region-audit.ts'
+import { loadRepositoryId } from './repository.ts'
+import { mayStillWrite, type WriteContext } from './write-context.ts'
+
+interface TagKey {
+  readonly repositoryId: number
+  readonly tag: string
+}
+
+const insertHistory = prepareQuery<
+  RegionSchema,
+  TagKey & { digest: string | null; nowMs: number; actor: string }
+>()((db, p) => ({
+  compile: () =>
+    sql<{ version: number }>`
+      insert into tag_history (repository_id, tag, version, digest, at, actor)
+      select cast(${p('repositoryId')} as bigint), cast(${p('tag')} as text), coalesce(max(version), 0) + 1,
+        cast(${p('digest')} as text), cast(${p('nowMs')} as bigint), cast(${p('actor')} as text)
+      from tag_history where repository_id = ${p('repositoryId')} and tag = ${p('tag')}
+      returning version`.compile(db),
+}))
+
+const upsertTag = prepareQuery<RegionSchema, TagKey & { digest: string; version: number; nowMs: number }>()(
+  (db, p) =>
+    db
+      .insertInto('tag')
+      .values({
+        repository_id: p('repositoryId'),
+        name: p('tag'),
+        digest: p('digest'),
+        version: p('version'),
+        updated_at: p('nowMs'),
+      })
+      .onConflict((conflict) =>
+        conflict.columns(['repository_id', 'name']).doUpdateSet((eb) => ({
+          digest: eb.ref('excluded.digest'),
+          version: eb.ref('excluded.version'),
+          updated_at: eb.ref('excluded.updated_at'),
+        })),
+      ),
+)
+
+/**
+ * Points a tag at a manifest of the repository and records it, inside a command that holds the repository's lock.
+ * Every acknowledged push makes a version, also one that changes nothing: so the history tells of each of them, and
+ * versions have no gaps, not even over a deletion.
+ */
+export async function writeTag(
+  tx: Kysely<RegionSchema>,
+  tag: TagKey & { digest: string; nowMs: number; actor: string },
+): Promise<number> {
+  const inserted = await insertHistory.first(tx, tag)
+  if (inserted === undefined) throw new Error('a tag version was not written')
+  await upsertTag.run(tx, { ...tag, version: inserted.version })
+  return inserted.version
+}
+
+/** Removes every tag that points at a manifest, each with its history row. Answers the tags' names. */
+export async function removeTagsOf(
+  tx: Kysely<RegionSchema>,
+  target: { repositoryId: number; digest: string; nowMs: number; actor: string },
+): Promise<string[]> {
+  const { repositoryId, digest, nowMs, actor } = target
+  await sql`
+    insert into tag_history (repository_id, tag, version, digest, at, actor)
+    select repository_id, name, version + 1, null, cast(${nowMs} as bigint), cast(${actor} as text)
+    from tag where repository_id = ${repositoryId} and digest = ${digest}`.execute(tx)
+  const removed = await tx
+    .deleteFrom('tag')
+    .where('repository_id', '=', repositoryId)
+    .where('digest', '=', digest)
+    .returning('name')
+    .execute()
+  return removed.map((row) => row.name)
+}
+
+export type DeleteTagResult =
+  /** What it pointed at, and the version that its deletion is. */
+  | { readonly ok: true; readonly digest: string; readonly version: number }
+  | { readonly ok: false; readonly reason: 'revoked' | 'no_repository' | 'no_tag' }
+
+/** Deletes a tag. Its manifest stays. */
+export const deleteTag = defineCommand(
+  'tag.delete',
+  async (
+    tx: Kysely<RegionSchema>,
+    args: WriteContext & { path: string; tag: string },
+  ): Promise<DeleteTagResult> => {
+    if (!(await mayStillWrite(tx, args))) return { ok: false, reason: 'revoked' }
+    const { projectId, path, tag, nowMs, actor } = args
+    const repositoryId = await loadRepositoryId(tx, projectId, path)
+    if (repositoryId === null || (await lockRepository(tx, repositoryId)) === null) {
+      return { ok: false, reason: 'no_repository' }
+    }
+    const removed = await tx
+      .deleteFrom('tag')
+      .where('repository_id', '=', repositoryId)
+      .where('name', '=', tag)
+      .returning('digest')
+      .executeTakeFirst()
+    if (removed === undefined) return { ok: false, reason: 'no_tag' }
+    const history = await insertHistory.first(tx, { repositoryId, tag, digest: null, nowMs, actor })
+    if (history === undefined) throw new Error('a tag version was not written')
+    await insertRegionAudit(tx, {
+      projectId,
+      at: nowMs,
+      actor,
+      action: 'tag.delete',
+      target: `${path}:${tag}`,
+      detail: { digest: removed.digest },
+      requestId: args.requestId,
+    })
+    return { ok: true, digest: removed.digest, version: history.version }
+  },
+)
+
+const selectTagNames = prepareQuery<
+  RegionSchema,
+  { projectId: string; path: string; after: string; limit: number }
+>()((db, p) =>
+  db
+    .selectFrom('repository')
+    .leftJoin('tag', (join) =>
+      join.onRef('tag.repository_id', '=', 'repository.id').on('tag.name', '>', p('after')),
+    )
+    .select('tag.name')
+    .where('repository.project_id', '=', p('projectId'))
+    .where('repository.path', '=', p('path'))
+    .orderBy('tag.name')
+    .limit(p('limit')),
+)
+
+/**
+ * Names of a repository's tags in byte order after `after`, at most `limit`; null when there is no such repository.
+ * A range of the primary key: the cost is that of the page, not of the repository.
+ */
+export async function listTagNames(
+  db: Kysely<RegionSchema>,
+  page: { projectId: string; path: string; after: string | null; limit: number },
+): Promise<string[] | null> {
+  const rows = await selectTagNames.all(db, { ...page, after: page.after ?? '' })
+  if (rows.length === 0) {
+    return (await loadRepositoryId(db, page.projectId, page.path)) === null ? null : []
+  }
+  return rows.flatMap((row) => row.name ?? [])
+}
+
+/** Tags of a repository in byte order of their names, after `after`, at most `limit`. */
+export async function listTags(
+  db: Kysely<RegionSchema>,
+  page: { repositoryId: number; after: string | null; limit: number },
+): Promise<TagRow[]> {
+  return db
+    .selectFrom('tag')
+    .selectAll()
+    .where('repository_id', '=', page.repositoryId)
+    .where('name', '>', page.after ?? '')
+    .orderBy('name')
+    .limit(page.limit)
+    .execute()
+}
+
+/** A tag's versions, newest first, below `beforeVersion` when given, at most `limit`. */
+export async function listTagHistory(
+  db: Kysely<RegionSchema>,
+  page: { repositoryId: number; tag: string; beforeVersion: number | null; limit: number },
+): Promise<TagHistoryRow[]> {
+  return db
+    .selectFrom('tag_history')
+    .selectAll()
+    .where('repository_id', '=', page.repositoryId)
+    .where('tag', '=', page.tag)
+    .$if(page.beforeVersion !== null, (query) => query.where('version', '<', page.beforeVersion ?? 0))
+    .orderBy('version', 'desc')
+    .limit(page.limit)
+    .execute()
+}
+
+export const tagCommands = [deleteTag]

@@ -1,0 +1,31 @@
+import { OciError } from '@berth/oci/errors'
+
+export type ChallengeError = 'insufficient_scope' | 'invalid_token'
+
+/** 401 with a challenge. The renderer adds WWW-Authenticate, which depends on how the request came. */
+export class AuthenticationRequired extends OciError {
+  /** In the grammar of the `scope` parameter; null when the request is about no resource. */
+  readonly scope: string | null
+  readonly error: ChallengeError | null
+
+  constructor(scope: string | null, error: ChallengeError | null, message?: string) {
+    super('UNAUTHORIZED', message)
+    this.scope = scope
+    this.error = error
+  }
+}
+
+/**
+ * WWW-Authenticate of a 401 answer: Bearer first, because many clients take the first one that they understand. The
+ * realm is on the registry's own origin, which is what careful clients insist on.
+ */
+export function challengeHeaders(
+  origin: string,
+  service: string,
+  { scope, error }: Pick<AuthenticationRequired, 'scope' | 'error'>,
+): string[] {
+  const parameters = [`realm="${origin}/auth/token"`, `service="${service}"`]
+  if (scope !== null) parameters.push(`scope="${scope}"`)
+  if (error !== null) parameters.push(`error="${error}"`)
+  return [`Bearer ${parameters.join(',')}`, `Basic realm="${service}"`]
+}

@@ -1,0 +1,76 @@
+import { OciError, renderOciErrors, toOciError } from '@berth/oci/errors'
+import { BlobStoreError } from '../blobstore/blobstore.ts'
+import { DatabaseUnavailableError } from '../metastore/database.ts'
+import { type Answer, jsonAnswer } from './answer.ts'
+import { AuthenticationRequired, challengeHeaders } from './challenge.ts'
+import type { Exchange } from './exchange.ts'
+import { NO_STORE } from './headers.ts'
+import { UNAVAILABLE_RETRY_SECONDS } from './limits.ts'
+import type { RegionRuntime } from './runtime.ts'
+
+/** The client went away in the middle: there is nobody to answer. */
+export class ClientGone extends Error {
+  override readonly name = 'ClientGone'
+
+  constructor() {
+    super('the client closed the connection')
+  }
+}
+
+/** The one place where an error of the data plane becomes an answer. Logs what is ours to repair, once. */
+export function renderError(runtime: RegionRuntime, exchange: Exchange, error: unknown): Answer {
+  const known = translate(error)
+  if (known.status >= 500) {
+    const { requestId, req } = exchange
+    runtime.log.error(
+      { err: known.cause ?? known, requestId, method: req.method, region: runtime.region.id },
+      'request failed',
+    )
+  }
+  const body = renderOciErrors(known)
+  // The id is in the body too, because clients show bodies and not headers.
+  const shown =
+    known.status === 500
+      ? { errors: body.errors.map((entry) => ({ ...entry, detail: { requestId: exchange.requestId } })) }
+      : body
+  const challenge =
+    known instanceof AuthenticationRequired
+      ? { 'WWW-Authenticate': challengeHeaders(exchange.origin, runtime.region.host, known) }
+      : {}
+  return jsonAnswer(known.status, shown, { ...NO_STORE, ...known.headers, ...challenge })
+}
+
+/** 503: it may work again soon. */
+export function unavailable(message: string, cause?: unknown): OciError {
+  return new OciError('UNKNOWN', message, {
+    status: 503,
+    headers: { 'Retry-After': String(UNAVAILABLE_RETRY_SECONDS) },
+    cause,
+  })
+}
+
+function translate(error: unknown): OciError {
+  if (error instanceof DatabaseUnavailableError) {
+    return unavailable('the registry cannot reach its database; try again soon', error)
+  }
+  if (error instanceof BlobStoreError) return translateBlobStoreError(error)
+  return toOciError(error)
+}
+
+/**
+ * A full store is told as DENIED (403), not 503 or 507: docker shows the message of a 4xx answer and does not retry
+ * it, while of a 5xx answer it shows only the status and sends everything again, four more times.
+ */
+function translateBlobStoreError(error: BlobStoreError): OciError {
+  switch (error.reason) {
+    case 'full':
+      return new OciError('DENIED', 'the registry has no space left for uploads', { cause: error })
+    case 'upload_lost':
+      return new OciError('BLOB_UPLOAD_UNKNOWN', 'the upload was lost, start it again', { cause: error })
+    case 'corrupt':
+      return toOciError(error)
+    case 'io':
+    case 'unavailable':
+      return unavailable('the registry cannot reach its storage; try again soon', error)
+  }
+}

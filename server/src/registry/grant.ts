@@ -1,0 +1,104 @@
+import { OciError } from '@berth/oci/errors'
+import type { AccessProject } from '../access/access-project.ts'
+import type { Authentication } from '../access/authentication.ts'
+import type { Decision } from '../access/decision.ts'
+import type { Action, Principal } from '../access/principal.ts'
+import type { WriteContext } from '../metastore/queries/write-context.ts'
+import { AuthenticationRequired } from './challenge.ts'
+import { unavailable } from './errors.ts'
+import { type Exchange, header } from './exchange.ts'
+import type { RepositoryTarget } from './request.ts'
+import type { RegionRuntime } from './runtime.ts'
+
+/** The right to do what a request asks for: who, and in which project. */
+export interface Grant {
+  readonly principal: Principal
+  readonly project: AccessProject
+}
+
+/** The actions that a challenge asks for: pushing includes looking whether content is there already. */
+const CHALLENGED_ACTIONS: Readonly<Record<Action, string>> = {
+  pull: 'pull',
+  push: 'pull,push',
+  delete: 'delete',
+}
+
+/** Scope of a challenge for an action on a repository. */
+export function repositoryScope(repository: RepositoryTarget, action: Action): string {
+  return `repository:${repository.name}:${CHALLENGED_ACTIONS[action]}`
+}
+
+/**
+ * Finds out who asks. `scope` is what a challenge will name. Throws UNAUTHORIZED with a challenge, TOOMANYREQUESTS
+ * with Retry-After, or 503.
+ */
+export async function authenticate(
+  runtime: RegionRuntime,
+  exchange: Exchange,
+  scope: string | null,
+): Promise<Principal> {
+  const authentication = await runtime.access.authenticate({
+    authorization: header(exchange.req, 'authorization'),
+    clientAddress: exchange.clientAddress,
+  })
+  return principalOf(runtime, authentication, scope)
+}
+
+/** The principal, or the error that says why there is none. */
+export function principalOf(
+  runtime: RegionRuntime,
+  authentication: Authentication,
+  scope: string | null,
+): Principal {
+  if (authentication.ok) return authentication.principal
+  runtime.metrics.authenticationFailures.inc({ reason: authentication.reason })
+  switch (authentication.reason) {
+    case 'rate_limited':
+      throw new OciError('TOOMANYREQUESTS', 'too many failed logins with this credential', {
+        headers: { 'Retry-After': String(authentication.retryAfterSeconds) },
+      })
+    case 'unavailable':
+      throw unavailable('the registry cannot check credentials now; try again soon')
+    case 'invalid':
+    case 'expired':
+    case 'revoked':
+      throw new AuthenticationRequired(scope, 'invalid_token', authentication.message)
+  }
+}
+
+/** Asks whether the principal may do this, and throws the answer when it is no. */
+export async function authorize(
+  runtime: RegionRuntime,
+  principal: Principal,
+  repository: RepositoryTarget,
+  action: Action,
+  ownRunningUpload = false,
+): Promise<Grant> {
+  const { namespace, path } = repository
+  // No project owns a name of one component, so nobody may and nothing is there.
+  const decision: Decision =
+    path === '' && principal.kind === 'key'
+      ? { outcome: 'not_found' }
+      : await runtime.access.authorize(principal, { namespace, path, action, ownRunningUpload })
+  switch (decision.outcome) {
+    case 'allow':
+      return { principal, project: decision.project }
+    case 'challenge':
+      throw new AuthenticationRequired(repositoryScope(repository, action), decision.error)
+    case 'denied':
+      throw new OciError('DENIED', decision.reason)
+    case 'not_found':
+      throw new OciError('NAME_UNKNOWN')
+  }
+}
+
+/** What a command needs to know of who writes. */
+export function writeContext(runtime: RegionRuntime, exchange: Exchange, grant: Grant): WriteContext {
+  return {
+    guard: runtime.access.writeGuard(grant.principal),
+    projectId: grant.project.id,
+    actor: grant.principal.kind === 'key' ? grant.principal.keyId : 'anonymous',
+    requestId: exchange.requestId,
+    nowMs: runtime.clock.nowMs(),
+  }
+}

@@ -1,0 +1,127 @@
+import type { Answer, BlobBody } from './answer.ts'
+import { ClientGone } from './errors.ts'
+import { bodyLength, type Exchange, expectsContinue, isGone } from './exchange.ts'
+import { COMMON_HEADERS } from './headers.ts'
+import { MAX_DRAIN_BYTES, MAX_DRAIN_MS, MIN_PROGRESS_BYTES, PROGRESS_WINDOW_MS } from './limits.ts'
+
+const DRAIN_CHECK_MS = 250
+
+/**
+ * Writes an answer. Resolves when its last byte was handed over; rejects when the blob cannot be read or the client
+ * has gone, and then the connection is cut, so that a short body never looks whole.
+ */
+export async function send(exchange: Exchange, answer: Answer): Promise<void> {
+  const { req, res } = exchange
+  const { body } = answer
+  if (isGone(exchange)) {
+    if (body !== null && 'source' in body) await body.source.close()
+    throw new ClientGone()
+  }
+  const isStream = body !== null && 'source' in body
+  leaveRequestBody(exchange)
+  res.writeHead(answer.status, {
+    ...COMMON_HEADERS,
+    'X-Request-Id': exchange.requestId,
+    ...lengthHeader(answer),
+    ...answer.headers,
+  } as Record<string, string | number | string[]>)
+  if (isStream) await sendBlob(exchange, body)
+  else if (body === null || req.method === 'HEAD') res.end()
+  else res.end(body)
+}
+
+function lengthHeader({ status, body }: Answer): Record<string, number> {
+  if (status === 204 || status === 304) return {}
+  if (body === null) return { 'Content-Length': 0 }
+  if ('source' in body) return { 'Content-Length': body.range.end - body.range.start + 1 }
+  return { 'Content-Length': body.byteLength }
+}
+
+async function sendBlob(exchange: Exchange, { source, range }: BlobBody): Promise<void> {
+  const { res } = exchange
+  const abort = new AbortController()
+  const watch = watchProgress(exchange)
+  const onClose = () => {
+    if (!res.writableFinished) abort.abort(new ClientGone())
+  }
+  res.once('close', onClose)
+  const sink = {
+    write: (chunk: Uint8Array) =>
+      new Promise<void>((resolve, reject) => {
+        watch.sent(chunk.byteLength)
+        res.write(chunk, (error) => {
+          watch.left()
+          if (error) reject(new ClientGone())
+          else resolve()
+        })
+      }),
+  }
+  try {
+    await source.pump(sink, range, abort.signal)
+    res.end()
+  } catch (error) {
+    res.destroy()
+    throw abort.signal.aborted ? abort.signal.reason : error
+  } finally {
+    res.off('close', onClose)
+    watch.stop()
+    await source.close()
+  }
+}
+
+/**
+ * Cuts a client that takes its bytes too slowly: nothing at all for a window, or a chunk at less than the least rate.
+ * Node's socket time-out sees every byte that leaves, the deadline of a chunk sees a trickle.
+ */
+function watchProgress({ res, req }: Exchange) {
+  const { socket } = req
+  let deadline = Number.POSITIVE_INFINITY
+  const cut = () => res.destroy()
+  const timer = setInterval(() => {
+    if (performance.now() > deadline) cut()
+  }, PROGRESS_WINDOW_MS)
+  timer.unref()
+  socket.setTimeout(PROGRESS_WINDOW_MS)
+  socket.on('timeout', cut)
+  return {
+    sent(sizeBytes: number) {
+      deadline = performance.now() + PROGRESS_WINDOW_MS * (1 + sizeBytes / MIN_PROGRESS_BYTES)
+    },
+    left() {
+      deadline = Number.POSITIVE_INFINITY
+    },
+    stop() {
+      clearInterval(timer)
+      socket.off('timeout', cut)
+      socket.setTimeout(0)
+    },
+  }
+}
+
+/**
+ * Deals with a body that nobody read to its end. What is on its way already is read and dropped, up to limits in bytes
+ * and time: closing at once would make the kernel reset the connection, and the client would lose the answer. A body
+ * that was not even asked for (`Expect: 100-continue`) never comes, so then the connection ends with the answer.
+ */
+function leaveRequestBody({ req, res }: Exchange): void {
+  if (req.complete || bodyLength(req) === 0) return
+  if (expectsContinue(req) && !req.readableDidRead) {
+    res.setHeader('Connection', 'close')
+    return
+  }
+  res.once('finish', () => {
+    if (req.complete) return
+    const { socket } = req
+    const startBytes = socket.bytesRead
+    const startMs = performance.now()
+    req.removeAllListeners('data')
+    req.resume()
+    const timer = setInterval(() => {
+      const isOver =
+        socket.bytesRead - startBytes > MAX_DRAIN_BYTES || performance.now() - startMs > MAX_DRAIN_MS
+      if (isOver && !req.complete) socket.destroy()
+      if (isOver || req.complete || socket.destroyed) clearInterval(timer)
+    }, DRAIN_CHECK_MS)
+    timer.unref()
+  })
+}

@@ -1,0 +1,348 @@
+import { createSecretKey, randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import http, { type IncomingHttpHeaders } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import type { AccessChange, AccessSource } from '../access/access-source.ts'
+import { parseCidrs } from '../access/cidr.ts'
+import { hashSecret, type MintedKey, mintKey } from '../access/key.ts'
+import { createRegionAccess, type RegionAccess } from '../access/region-access.ts'
+import type { BlobStore } from '../blobstore/blobstore.ts'
+import { createFilesystemBlobStore } from '../blobstore/filesystem/filesystem-blobstore.ts'
+import type { AccessKeyRules } from '../metastore/queries/access-copy.ts'
+import type { AccessProjectRow } from '../metastore/region-schema.ts'
+import { openSqliteDatabase } from '../metastore/sqlite/database.ts'
+import { openSqliteSessionStore } from '../metastore/sqlite/session-store.ts'
+import { startSqliteWriter } from '../metastore/sqlite/writer.ts'
+import { createMetrics } from '../telemetry/metrics.ts'
+import { DEFAULT_LIMITS, type RegistryLimits } from './limits.ts'
+import { createRegistryHandler } from './routes.ts'
+import type { BlobDelivery, RegionRuntime } from './runtime.ts'
+
+/*
+ * Test support: one region over real drivers (SQLite and files in a temporary folder) behind a real HTTP server on a
+ * free port of loopback. Projects and keys come from a control plane that is a list in memory.
+ */
+
+export interface TestRegionOptions {
+  readonly limits?: Partial<RegistryLimits>
+  readonly delivery?: BlobDelivery
+  /** Wraps or replaces the blob store. */
+  readonly wrapBlobs?: (blobs: BlobStore) => BlobStore
+  readonly tokenLifetimeSeconds?: number
+  readonly port?: number
+}
+
+export interface NewProject {
+  readonly quotaBytes?: number | null
+  readonly publicRepositories?: readonly string[]
+  readonly allowSparseIndexes?: boolean
+}
+
+export interface NewKey {
+  readonly actions?: readonly ('pull' | 'push' | 'delete')[]
+  readonly repositories?: readonly string[]
+}
+
+export interface CallOptions {
+  /** Value of the Authorization header; null: none. Default: the last key that was made. */
+  readonly authorization?: string | null
+  readonly headers?: Readonly<Record<string, string | number | string[]>>
+  readonly body?: Uint8Array | string
+  /** Send the body without Content-Length. */
+  readonly chunked?: boolean
+}
+
+export interface CallAnswer {
+  readonly status: number
+  readonly headers: IncomingHttpHeaders
+  readonly body: Buffer
+  /** The body as JSON, untyped: tests look into it. */
+  // oxlint-disable-next-line typescript/no-explicit-any
+  json(): any
+  /** Code of the first OCI error in the body, or null. */
+  code(): string | null
+}
+
+export interface TestRegion {
+  readonly runtime: RegionRuntime
+  readonly port: number
+  /** Everything that was logged. */
+  readonly logged: () => string
+  /** Moves the region's clock ahead. Tokens and keys see it too. */
+  advance(ms: number): void
+  createProject(namespace: string, settings?: NewProject): Promise<string>
+  updateProject(namespace: string, settings: NewProject & { deletedAt?: number }): Promise<void>
+  createKey(namespace: string, rules?: NewKey): Promise<MintedKey>
+  revokeKey(id: string): Promise<void>
+  call(method: string, path: string, options?: CallOptions): Promise<CallAnswer>
+  /** Stops the process's part (server, memory) and starts it again over the same data. */
+  restart(): Promise<void>
+  close(): Promise<void>
+}
+
+/** The header that `docker` sends for `docker login -u api -p <key>`. */
+export function basic(key: MintedKey | string): string {
+  const password = typeof key === 'string' ? key : key.text
+  return `Basic ${Buffer.from(`api:${password}`).toString('base64')}`
+}
+
+interface Stack {
+  readonly runtime: RegionRuntime
+  readonly access: RegionAccess
+  readonly port: number
+  stop(): Promise<void>
+}
+
+/** Opens a region. `close` it in every case, or the temporary folder stays. */
+export async function openTestRegion(options: TestRegionOptions = {}): Promise<TestRegion> {
+  const folder = await mkdtemp(join(tmpdir(), 'berth-registry-'))
+  const control = createControlPlane()
+  const clock = { aheadMs: 0, nowMs: () => Date.now() + clock.aheadMs }
+  const lines: string[] = []
+  let stack = await startStack(folder, control, clock, lines, options)
+  let authorization: string | null = null
+
+  return {
+    get runtime() {
+      return stack.runtime
+    },
+    get port() {
+      return stack.port
+    },
+    logged: () => lines.join(''),
+    advance(ms) {
+      clock.aheadMs += ms
+    },
+    async createProject(namespace, settings = {}) {
+      const id = control.setProject(namespace, settings)
+      await stack.access.refresh()
+      return id
+    },
+    async updateProject(namespace, settings) {
+      control.setProject(namespace, settings)
+      await stack.access.refresh()
+    },
+    async createKey(namespace, rules = {}) {
+      const key = control.addKey(namespace, rules)
+      await stack.access.refresh()
+      authorization = basic(key)
+      return key
+    },
+    async revokeKey(id) {
+      control.revokeKey(id, clock.nowMs())
+      await stack.access.refresh()
+    },
+    call(method, path, more = {}) {
+      return callPort(stack.port, method, path, { authorization, ...more })
+    },
+    async restart() {
+      await stack.stop()
+      stack = await startStack(folder, control, clock, lines, { ...options, port: stack.port })
+    },
+    async close() {
+      await stack.stop()
+      await rm(folder, { recursive: true, force: true })
+    },
+  }
+}
+
+async function startStack(
+  folder: string,
+  control: ControlPlane,
+  clock: { nowMs(): number },
+  lines: string[],
+  options: TestRegionOptions,
+): Promise<Stack> {
+  const writer = startSqliteWriter()
+  const db = await openSqliteDatabase('region', { path: join(folder, 'region.db'), writer })
+  const sessions = await openSqliteSessionStore({ path: join(folder, 'sessions.db'), writer })
+  const files = await createFilesystemBlobStore({ root: join(folder, 'blobs'), nowMs: clock.nowMs })
+  const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) })
+  const server = http.createServer({ requestTimeout: 0, noDelay: true })
+  await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve))
+  const { port } = server.address() as AddressInfo
+  const region = { id: 'local', name: 'Local', host: `localhost:${port}` }
+  const access = createRegionAccess({
+    region,
+    db,
+    source: control.source,
+    rootSecret: new Uint8Array(32).fill(3),
+    peppers: control.peppers,
+    replica: { id: randomUUID(), version: 'test' },
+    log,
+    nowMs: clock.nowMs,
+    ...(options.tokenLifetimeSeconds === undefined
+      ? {}
+      : { tokenLifetimeSeconds: options.tokenLifetimeSeconds }),
+  })
+  await access.refresh()
+  const runtime: RegionRuntime = {
+    region,
+    externalOrigin: `http://${region.host}`,
+    db,
+    sessions,
+    blobs: options.wrapBlobs?.(files) ?? files,
+    access,
+    limits: { ...DEFAULT_LIMITS, diskReserveBytes: 0, ...options.limits },
+    delivery: options.delivery ?? { mode: 'stream' },
+    clock,
+    log,
+    metrics: createMetrics(),
+    trustedProxies: parseCidrs([]) ?? { contains: () => false },
+  }
+  const handler = createRegistryHandler(runtime)
+  server.on('request', handler)
+  server.on('checkContinue', handler)
+  return {
+    runtime,
+    access,
+    port,
+    async stop() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+      await access.close()
+      await files.close()
+      await sessions.close()
+      await db.close()
+      await writer.close()
+    },
+  }
+}
+
+interface ControlPlane {
+  readonly source: AccessSource
+  readonly peppers: ReadonlyMap<number, ReturnType<typeof createSecretKey>>
+  setProject(namespace: string, settings: NewProject & { deletedAt?: number }): string
+  addKey(namespace: string, rules: NewKey): MintedKey
+  revokeKey(id: string, nowMs: number): void
+}
+
+function createControlPlane(): ControlPlane {
+  const pepper = createSecretKey(Buffer.alloc(32, 5))
+  const changes: AccessChange[] = []
+  const projects = new Map<string, AccessProjectRow>()
+  const keys = new Map<string, AccessKeyRules>()
+  const changed = (kind: 'project' | 'key', entityId: string) =>
+    changes.push({ seq: changes.length + 1, kind, entityId })
+  const byNamespace = (namespace: string) =>
+    [...projects.values()].find((project) => project.namespace === namespace)
+
+  return {
+    peppers: new Map([[1, pepper]]),
+    source: {
+      changesAfter: async (seq, limit) => changes.slice(seq, seq + limit),
+      loadProject: async (id) => projects.get(id) ?? null,
+      loadKey: async (id) => keys.get(id) ?? null,
+      latestSeq: async () => changes.length,
+      subscribe: () => () => undefined,
+    },
+    setProject(namespace, settings) {
+      const id = byNamespace(namespace)?.id ?? randomUUID().slice(-12)
+      projects.set(id, {
+        id,
+        namespace,
+        deleted_at: settings.deletedAt ?? null,
+        quota_bytes: settings.quotaBytes ?? null,
+        public_repositories: JSON.stringify(settings.publicRepositories ?? []),
+        allow_sparse_indexes: settings.allowSparseIndexes === true ? 1 : 0,
+      })
+      changed('project', id)
+      return id
+    },
+    addKey(namespace, rules) {
+      const project = byNamespace(namespace)
+      if (project === undefined) throw new Error(`no project ${namespace}`)
+      const key = mintKey('k')
+      keys.set(key.id, {
+        id: key.id,
+        project_id: project.id,
+        kind: 'k',
+        name: 'test',
+        pepper_version: 1,
+        secret_version: 1,
+        secret_hmac: hashSecret(pepper, key.secret),
+        previous_hmac: null,
+        previous_expires_at: null,
+        actions: JSON.stringify(rules.actions ?? ['pull', 'push', 'delete']),
+        repositories: JSON.stringify(rules.repositories ?? ['**']),
+        regions: '[]',
+        cidrs: '[]',
+        expires_at: null,
+        revoked_at: null,
+      })
+      changed('key', key.id)
+      return key
+    },
+    revokeKey(id, nowMs) {
+      const key = keys.get(id)
+      if (key === undefined) throw new Error(`no key ${id}`)
+      keys.set(id, { ...key, revoked_at: nowMs })
+      changed('key', id)
+    },
+  }
+}
+
+/** One request on a connection of its own. The path is sent as it is. */
+export function callPort(
+  port: number,
+  method: string,
+  path: string,
+  options: CallOptions = {},
+): Promise<CallAnswer> {
+  const { authorization, body, chunked, headers } = options
+  return new Promise((resolve, reject) => {
+    const length = body === undefined || chunked === true ? {} : { 'Content-Length': Buffer.byteLength(body) }
+    const req = http.request({
+      host: '127.0.0.1',
+      port,
+      method,
+      path,
+      agent: false,
+      headers: {
+        ...(authorization ? { Authorization: authorization } : {}),
+        ...length,
+        ...headers,
+      },
+    })
+    if (
+      body === undefined &&
+      !['GET', 'HEAD', 'DELETE'].includes(method) &&
+      headers?.['Transfer-Encoding'] === undefined
+    ) {
+      req.setHeader('Content-Length', 0)
+    }
+    let answered = false
+    req.on('response', (res) => {
+      answered = true
+      const chunks: Buffer[] = []
+      res.on('data', (chunk: Buffer) => chunks.push(chunk))
+      res.on('error', reject)
+      res.on('end', () => resolve(toAnswer(res.statusCode ?? 0, res.headers, Buffer.concat(chunks))))
+    })
+    // An answer may come before the body was sent; what happens to the connection then does not matter.
+    req.on('error', (error) => {
+      if (!answered) reject(error)
+    })
+    req.end(body)
+  })
+}
+
+function toAnswer(status: number, headers: IncomingHttpHeaders, body: Buffer): CallAnswer {
+  const json = () => JSON.parse(body.toString('utf8'))
+  return {
+    status,
+    headers,
+    body,
+    json,
+    code() {
+      try {
+        return json().errors[0].code
+      } catch {
+        return null
+      }
+    },
+  }
+}
