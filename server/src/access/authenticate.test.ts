@@ -7,7 +7,7 @@ import type { Authentication } from './authentication.ts'
 import { keyWithSecret, type MintedKey, mintKey } from './key.ts'
 import type { KeyPrincipal } from './principal.ts'
 import type { RegionAccess } from './region-access.ts'
-import { basic, CLIENT, openSqliteStack, type TestStack } from './testing/stack.ts'
+import { basic, CLIENT, openSqliteStack, type TestStack } from '../../../test/support/access/stack.ts'
 
 let stack: TestStack
 let db: Database<RegionSchema>

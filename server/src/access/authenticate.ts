@@ -1,16 +1,16 @@
 import { hash, type KeyObject } from 'node:crypto'
 import type { Logger } from 'pino'
 import { DatabaseUnavailableError } from '../metastore/database.ts'
+import { isSecretVersionValid } from '../metastore/queries/access-guard.ts'
 import type { AccessDirectory } from './access-directory.ts'
 import type { Authentication } from './authentication.ts'
 import { parseAuthorization } from './authorization-header.ts'
 import type { FailureLimit } from './failure-limit.ts'
 import { hashSecret, parseKey, sameHash } from './key.ts'
 import type { LastUsed } from './last-used.ts'
-import type { Principal, TokenAccess } from './principal.ts'
+import type { KeyPrincipal, Principal } from './principal.ts'
 import type { KeyRecord } from './records.ts'
-import type { TokenAuthority, TokenSubject } from './token.ts'
-import { isSecretVersionValid } from './write-guard.ts'
+import type { TokenAuthority, TokenType } from './token.ts'
 
 export interface Authenticator {
   fromHeader(authorization: string | undefined, clientAddress: string): Promise<Authentication>
@@ -49,90 +49,11 @@ const ANONYMOUS: Authentication = { ok: true, principal: { kind: 'anonymous' } }
 // One answer for a key that is not there and for a secret that is not right.
 const NOT_VALID = 'The API key is not valid.'
 const TOKEN_NOT_VALID = 'The token is not valid here. Get a new one from the token endpoint.'
+const TOKEN_EXPIRED = 'The token has expired.'
 const NO_HASH = new Uint8Array(32)
 
 /** Finds out who is asking. Looks at sizes and shapes first, then at the key's record, and asks the limit last. */
 export function createAuthenticator(options: AuthenticatorOptions): Authenticator {
-  const { directory, tokens, peppers, nowMs } = options
-
-  async function checkKey(username: string, password: string, clientAddress: string): Promise<Check> {
-    if (username === TOKEN_USERNAME) return checkToken('refresh', password, clientAddress)
-    if (username !== KEY_USERNAME) {
-      return guess(`The user name must be "${KEY_USERNAME}", with an API key as the password.`, password)
-    }
-    const shown = parseKey(password)
-    if (shown === null) return guess('The password is not an API key, or is cut short.', password)
-    if (!REGISTRY_KEY_KINDS.includes(shown.kind))
-      return guess('This kind of key is not for registries.', password)
-    const record = await directory.loadKey(shown.id)
-    const secretVersion = matchSecret(peppers, record, shown.secret, nowMs())
-    if (record === null || secretVersion === null || record.kind !== shown.kind) {
-      return { ok: false, reason: 'invalid', message: NOT_VALID, label: shown.id }
-    }
-    return admit(record, { secretVersion, tokenAccess: null, expiredForUploadsOnly: false }, clientAddress)
-  }
-
-  async function checkToken(type: 'access' | 'refresh', text: string, clientAddress: string): Promise<Check> {
-    const verdict = await tokens.verify(type, text)
-    if (verdict.status === 'invalid') return guess(TOKEN_NOT_VALID, text)
-    const isRunning = verdict.status === 'valid' || (verdict.status === 'grace' && type === 'access')
-    if (!isRunning) return refuse('expired', 'The token has expired.')
-    const { subject, access } = verdict.token
-    if (subject === null) {
-      return verdict.status === 'valid'
-        ? { ok: true, principal: { kind: 'anonymous' } }
-        : refuse('expired', 'The token has expired.')
-    }
-    return checkSubject(subject, type === 'access' ? access : null, verdict.status === 'grace', clientAddress)
-  }
-
-  async function checkSubject(
-    subject: TokenSubject,
-    tokenAccess: readonly TokenAccess[] | null,
-    expiredForUploadsOnly: boolean,
-    clientAddress: string,
-  ): Promise<Check> {
-    const record = await directory.loadKey(subject.keyId)
-    const { secretVersion } = subject
-    if (record === null || record.projectId !== subject.projectId) return refuse('invalid', TOKEN_NOT_VALID)
-    if (!isSecretVersionValid(record, secretVersion, nowMs())) {
-      return refuse('revoked', 'The API key of this token was replaced.')
-    }
-    return admit(record, { secretVersion, tokenAccess, expiredForUploadsOnly }, clientAddress)
-  }
-
-  /** Who gets here has shown the right secret, so may be told what is wrong with the key. */
-  async function admit(
-    record: KeyRecord,
-    shown: {
-      readonly secretVersion: number
-      readonly tokenAccess: readonly TokenAccess[] | null
-      readonly expiredForUploadsOnly: boolean
-    },
-    clientAddress: string,
-  ): Promise<Check> {
-    if (record.revokedAt !== null) return refuse('revoked', 'This API key was revoked.')
-    if (record.expiresAt !== null && record.expiresAt <= nowMs()) {
-      return refuse('expired', 'This API key has expired.')
-    }
-    if (record.regions.length > 0 && !record.regions.includes(options.regionId)) {
-      return refuse('invalid', 'This API key is not for this region.')
-    }
-    if (record.addresses !== null && !record.addresses.contains(clientAddress)) {
-      return refuse('invalid', 'This API key may not be used from this address.')
-    }
-    const project = await directory.loadProject(record.projectId)
-    if (project === null || project.isDeleted)
-      return refuse('revoked', 'The project of this key was deleted.')
-    options.lastUsed.note(record.id, nowMs())
-    const { id: keyId, projectId, actions, repositories } = record
-    const { namespace } = project
-    return {
-      ok: true,
-      principal: { kind: 'key', keyId, projectId, namespace, actions, repositories, ...shown },
-    }
-  }
-
   async function answer(check: () => Promise<Check>, clientAddress: string): Promise<Authentication> {
     try {
       const outcome = await check()
@@ -154,14 +75,99 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       if (shown.kind === 'none') return ANONYMOUS
       return answer(async () => {
         if (shown.kind === 'malformed') return guess(shown.message, authorization ?? '')
-        if (shown.kind === 'bearer') return checkToken('access', shown.token, clientAddress)
-        return checkKey(shown.username, shown.password, clientAddress)
+        if (shown.kind === 'bearer') return checkToken(options, 'access', shown.token, clientAddress)
+        return checkPassword(options, shown.username, shown.password, clientAddress)
       }, clientAddress)
     },
     fromPassword: (username, password, clientAddress) =>
-      answer(() => checkKey(username, password, clientAddress), clientAddress),
+      answer(() => checkPassword(options, username, password, clientAddress), clientAddress),
     fromRefreshToken: (refreshToken, clientAddress) =>
-      answer(() => checkToken('refresh', refreshToken, clientAddress), clientAddress),
+      answer(() => checkToken(options, 'refresh', refreshToken, clientAddress), clientAddress),
+  }
+}
+
+async function checkPassword(
+  options: AuthenticatorOptions,
+  username: string,
+  password: string,
+  clientAddress: string,
+): Promise<Check> {
+  if (username === TOKEN_USERNAME) return checkToken(options, 'refresh', password, clientAddress)
+  if (username !== KEY_USERNAME) {
+    return guess(`The user name must be "${KEY_USERNAME}", with an API key as the password.`, password)
+  }
+  const shown = parseKey(password)
+  if (shown === null) return guess('The password is not an API key, or is cut short.', password)
+  if (!REGISTRY_KEY_KINDS.includes(shown.kind))
+    return guess('This kind of key is not for registries.', password)
+  const record = await options.directory.loadKey(shown.id)
+  const secretVersion = matchSecret(options.peppers, record, shown.secret, options.nowMs())
+  if (record === null || secretVersion === null || record.kind !== shown.kind) {
+    return { ok: false, reason: 'invalid', message: NOT_VALID, label: shown.id }
+  }
+  return admit(
+    options,
+    record,
+    { secretVersion, tokenAccess: null, expiredForUploadsOnly: false },
+    clientAddress,
+  )
+}
+
+async function checkToken(
+  options: AuthenticatorOptions,
+  type: TokenType,
+  text: string,
+  clientAddress: string,
+): Promise<Check> {
+  const verdict = await options.tokens.verify(type, text)
+  if (verdict.status === 'invalid') return guess(TOKEN_NOT_VALID, text)
+  if (verdict.status === 'expired') return refuse('expired', TOKEN_EXPIRED)
+  const { subject, access } = verdict.token
+  const isExpired = verdict.status === 'grace'
+  // Uploads go on with access tokens of keys: nothing else is good for anything after its expiry.
+  if (isExpired && (type === 'refresh' || subject === null)) return refuse('expired', TOKEN_EXPIRED)
+  if (subject === null) return { ok: true, principal: { kind: 'anonymous' } }
+  const record = await options.directory.loadKey(subject.keyId)
+  const { secretVersion } = subject
+  if (record === null || record.projectId !== subject.projectId) return refuse('invalid', TOKEN_NOT_VALID)
+  if (!isSecretVersionValid(record, secretVersion, options.nowMs())) {
+    return refuse('revoked', 'The API key of this token was replaced.')
+  }
+  const tokenAccess = type === 'access' ? access : null
+  return admit(
+    options,
+    record,
+    { secretVersion, tokenAccess, expiredForUploadsOnly: isExpired },
+    clientAddress,
+  )
+}
+
+/** Who gets here has shown the right secret, so may be told what is wrong with the key. */
+async function admit(
+  options: AuthenticatorOptions,
+  record: KeyRecord,
+  shown: Pick<KeyPrincipal, 'secretVersion' | 'tokenAccess' | 'expiredForUploadsOnly'>,
+  clientAddress: string,
+): Promise<Check> {
+  const nowMs = options.nowMs()
+  if (record.revokedAt !== null) return refuse('revoked', 'This API key was revoked.')
+  if (record.expiresAt !== null && record.expiresAt <= nowMs) {
+    return refuse('expired', 'This API key has expired.')
+  }
+  if (record.regions.length > 0 && !record.regions.includes(options.regionId)) {
+    return refuse('invalid', 'This API key is not for this region.')
+  }
+  if (record.addresses !== null && !record.addresses.contains(clientAddress)) {
+    return refuse('invalid', 'This API key may not be used from this address.')
+  }
+  const project = await options.directory.loadProject(record.projectId)
+  if (project === null || project.isDeleted) return refuse('revoked', 'The project of this key was deleted.')
+  options.lastUsed.note(record.id, nowMs)
+  const { id: keyId, projectId, actions, repositories } = record
+  const { namespace } = project
+  return {
+    ok: true,
+    principal: { kind: 'key', keyId, projectId, namespace, actions, repositories, ...shown },
   }
 }
 
@@ -172,7 +178,7 @@ function matchSecret(
   secret: string,
   nowMs: number,
 ): number | null {
-  const isOverlap = record?.previousExpiresAt != null && record.previousExpiresAt > nowMs
+  const isOverlap = (record?.previousExpiresAt ?? 0) > nowMs
   let version: number | null = null
   for (const [pepperVersion, pepper] of peppers) {
     const shown = hashSecret(pepper, secret)

@@ -141,7 +141,7 @@ interface Alarm {
 
 function createAlarm(): Alarm {
   let hasRung = false
-  let waiters: (() => void)[] = []
+  const waiters: (() => void)[] = []
   let endWait: (() => void) | null = null
 
   return {

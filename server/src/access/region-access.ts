@@ -20,7 +20,7 @@ import type { ProjectId } from './project-id.ts'
 import type { ProjectRecord } from './records.ts'
 import { createReplica } from './replica.ts'
 import { createTokenAuthority, type TokenAuthority } from './token.ts'
-import type { WriteGuard } from './write-guard.ts'
+import { type WriteGuard, writeGuardOf } from './write-guard.ts'
 
 /** What the token endpoint answers. */
 export interface IssuedToken {
@@ -204,11 +204,6 @@ async function issueToken(
     scope,
     refreshToken: offline && isWhole ? await tokens.issueRefresh(subject, keyExpiresAt) : null,
   }
-}
-
-function writeGuardOf(principal: Principal): WriteGuard | null {
-  if (principal.kind === 'anonymous') return null
-  return { keyId: principal.keyId, secretVersion: principal.secretVersion }
 }
 
 function notDeleted(project: ProjectRecord | null): AccessProject | null {

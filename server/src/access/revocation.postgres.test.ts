@@ -4,9 +4,15 @@ import { after, before, describe, it } from 'node:test'
 import pg from 'pg'
 import { type Postgres, startPostgres } from '../../../test/support/servers/postgres.ts'
 import { waitUntilApplied } from './revocation.ts'
-import { guardedWrite, WRITE_GATE } from './testing/commands.ts'
-import { describeRevocation } from './testing/revocation-suite.ts'
-import { basic, CLIENT, openPostgresStack, REGION, type TestStack } from './testing/stack.ts'
+import { guardedWrite, WRITE_GATE } from '../../../test/support/access/commands.ts'
+import { describeRevocation } from './revocation-contract.ts'
+import {
+  basic,
+  CLIENT,
+  openPostgresStack,
+  REGION,
+  type TestStack,
+} from '../../../test/support/access/stack.ts'
 
 let server: Postgres
 

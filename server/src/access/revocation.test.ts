@@ -1,4 +1,4 @@
-import { describeRevocation } from './testing/revocation-suite.ts'
-import { openSqliteStack } from './testing/stack.ts'
+import { describeRevocation } from './revocation-contract.ts'
+import { openSqliteStack } from '../../../test/support/access/stack.ts'
 
 describeRevocation('SQLite', openSqliteStack)

@@ -214,11 +214,15 @@ describe('access tokens', () => {
     const { tokens } = authority()
     const { token } = await tokens.issueAccess(subject, access)
     await fc.assert(
-      fc.asyncProperty(fc.nat(token.length - 2), fc.constantFrom(...'AQgw_-.'), async (at, character) => {
-        fc.pre(token[at] !== character)
-        const changed = token.slice(0, at) + character + token.slice(at + 1)
-        assert.equal(await statusOf(tokens, changed), 'invalid')
-      }),
+      fc.asyncProperty(
+        fc.nat(token.length - 2),
+        fc.constantFrom('A', 'Q', 'g', 'w', '_', '-', '.'),
+        async (at, character) => {
+          fc.pre(token[at] !== character)
+          const changed = token.slice(0, at) + character + token.slice(at + 1)
+          assert.equal(await statusOf(tokens, changed), 'invalid')
+        },
+      ),
       { seed: SEED, numRuns: 200 },
     )
   })

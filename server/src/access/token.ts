@@ -34,7 +34,8 @@ export interface VerifiedToken {
 /** `grace`: expired, but a running upload of the same key may go on with it. */
 export type TokenVerdict =
   | { readonly status: 'valid' | 'grace'; readonly token: VerifiedToken }
-  | { readonly status: 'expired' | 'invalid' }
+  | { readonly status: 'expired' }
+  | { readonly status: 'invalid' }
 
 /** The tokens of one region. Nothing in here asks whether the key is still good: that is looked up at each use. */
 export interface TokenAuthority {

@@ -1,71 +1,10 @@
-import type { Kysely } from 'kysely'
-import { Rollback } from '../metastore/database.ts'
-import { dialectOf, lockForShare } from '../metastore/dialect.ts'
-import type { RegionSchema } from '../metastore/region-schema.ts'
+import type { WriteGuard } from '../metastore/queries/access-guard.ts'
+import type { Principal } from './principal.ts'
 
-/**
- * What a command checks again inside its own transaction, so that no write of a revoked key commits after the
- * revocation. Structured-cloneable. Commands take `WriteGuard | null`; null is the operator, who has no key.
- */
-export interface WriteGuard {
-  readonly keyId: string
-  readonly secretVersion: number
-}
+export type { WriteGuard } from '../metastore/queries/access-guard.ts'
 
-/** The outcome of a command whose key is not good any more. */
-export interface RevokedOutcome {
-  readonly ok: false
-  readonly reason: 'revoked'
-}
-
-/**
- * First statement of every command that writes for a key: ends the command with the outcome
- * `{ ok: false, reason: 'revoked' }` (as a `Rollback`) when the key was revoked, rotated away, has expired, or its
- * project was deleted. On PostgreSQL it holds a share lock on both rows until the transaction ends: a revocation
- * that comes in between waits for this write, and a write that comes later sees the revocation.
- */
-export async function assertKeyStillValid(
-  tx: Kysely<RegionSchema>,
-  guard: WriteGuard | null,
-  nowMs: number,
-): Promise<void> {
-  if (guard === null) return
-  const query = tx
-    .selectFrom('access_key')
-    .innerJoin('access_project', 'access_project.id', 'access_key.project_id')
-    .select([
-      'access_key.secret_version',
-      'access_key.previous_hmac',
-      'access_key.previous_expires_at',
-      'access_key.expires_at',
-      'access_key.revoked_at',
-      'access_project.deleted_at',
-    ])
-    .where('access_key.id', '=', guard.keyId)
-  const row = await lockForShare(query, dialectOf(tx)).executeTakeFirst()
-  const isValid =
-    row !== undefined &&
-    row.revoked_at === null &&
-    row.deleted_at === null &&
-    (row.expires_at === null || row.expires_at > nowMs) &&
-    isSecretVersionValid(
-      {
-        secretVersion: row.secret_version,
-        previousExpiresAt: row.previous_hmac === null ? null : row.previous_expires_at,
-      },
-      guard.secretVersion,
-      nowMs,
-    )
-  if (!isValid) throw new Rollback({ ok: false, reason: 'revoked' } satisfies RevokedOutcome)
-}
-
-/** The current version, or the one before within the overlap of a rotation. */
-export function isSecretVersionValid(
-  key: { readonly secretVersion: number; readonly previousExpiresAt: number | null },
-  version: number,
-  nowMs: number,
-): boolean {
-  if (version === key.secretVersion) return true
-  const { previousExpiresAt } = key
-  return version === key.secretVersion - 1 && previousExpiresAt !== null && previousExpiresAt > nowMs
+/** What commands check again inside their transaction, for this principal. Null for a principal without a key. */
+export function writeGuardOf(principal: Principal): WriteGuard | null {
+  if (principal.kind === 'anonymous') return null
+  return { keyId: principal.keyId, secretVersion: principal.secretVersion }
 }

@@ -1,21 +1,22 @@
 import { randomUUID } from 'node:crypto'
 import assert from 'node:assert/strict'
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test'
-import { type Database, DatabaseUnavailableError } from '../../metastore/database.ts'
-import { listReplicas } from '../../metastore/queries/access-replica.ts'
-import type { RegionSchema } from '../../metastore/region-schema.ts'
-import type { AccessSource } from '../access-source.ts'
-import type { MintedKey } from '../key.ts'
-import { LEASE_MARGIN_MS, LEASE_MS } from '../limits.ts'
-import type { KeyPrincipal } from '../principal.ts'
-import type { RegionAccess } from '../region-access.ts'
-import { waitUntilApplied } from '../revocation.ts'
-import { forgetKey, guardedWrite } from './commands.ts'
-import { basic, CLIENT, REGION, type TestStack } from './stack.ts'
+import { type Database, DatabaseUnavailableError } from '../metastore/database.ts'
+import { listReplicas } from '../metastore/queries/access-replica.ts'
+import type { RegionSchema } from '../metastore/region-schema.ts'
+import type { AccessSource } from './access-source.ts'
+import type { MintedKey } from './key.ts'
+import { LEASE_MARGIN_MS, LEASE_MS } from './limits.ts'
+import type { KeyPrincipal } from './principal.ts'
+import type { RegionAccess } from './region-access.ts'
+import { waitUntilApplied } from './revocation.ts'
+import { forgetKey, guardedWrite } from '../../../test/support/access/commands.ts'
+import { basic, CLIENT, REGION, type TestStack } from '../../../test/support/access/stack.ts'
 
-/** A database that can be cut off from now on, as by a network. */
+/** A database that can be cut off, as by a network. */
 interface Faulty extends Database<RegionSchema> {
   cut(): void
+  mend(): void
 }
 
 function faulty(db: Database<RegionSchema>): Faulty {
@@ -30,11 +31,15 @@ function faulty(db: Database<RegionSchema>): Faulty {
       },
     })
   }
-  const cut = (): void => {
-    isCut = true
+  const own = {
+    reader: whole(db.reader),
+    cut() {
+      isCut = true
+    },
+    mend() {
+      isCut = false
+    },
   }
-  // Ending what was begun works without the other side.
-  const own = { cut, reader: whole(db.reader), close: () => db.close() }
   return whole(db, own) as Faulty
 }
 
@@ -97,6 +102,8 @@ export function describeRevocation(name: string, open: () => Promise<TestStack>)
     })
     afterEach(async () => {
       otherSource.release()
+      db.mend()
+      otherDb.mend()
       await stack.closeRegions()
     })
 

@@ -3,18 +3,22 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
-import type { ControlSchema } from '../../metastore/control-schema.ts'
-import type { Database } from '../../metastore/database.ts'
-import { openPostgresDatabase } from '../../metastore/postgres/database.ts'
-import { createApiKey, revokeApiKey, rotateApiKey } from '../../metastore/queries/api-key.ts'
-import { createProject, deleteProject, updateProject } from '../../metastore/queries/project.ts'
-import type { RegionSchema } from '../../metastore/region-schema.ts'
-import { openSqliteDatabase } from '../../metastore/sqlite/database.ts'
-import { startSqliteWriter } from '../../metastore/sqlite/writer.ts'
-import { type AccessSource, createDatabaseAccessSource } from '../access-source.ts'
-import { hashSecret, keyWithSecret, type MintedKey, mintKey } from '../key.ts'
-import { createRegionAccess, type RegionAccess, type RegionAccessOptions } from '../region-access.ts'
-import { waitUntilApplied } from '../revocation.ts'
+import type { ControlSchema } from '@berth/server/metastore/control-schema'
+import type { Database } from '@berth/server/metastore/database'
+import { openPostgresDatabase } from '@berth/server/metastore/postgres/database'
+import { createApiKey, revokeApiKey, rotateApiKey } from '@berth/server/metastore/queries/api-key'
+import { createProject, deleteProject, updateProject } from '@berth/server/metastore/queries/project'
+import type { RegionSchema } from '@berth/server/metastore/region-schema'
+import { openSqliteDatabase } from '@berth/server/metastore/sqlite/database'
+import { startSqliteWriter } from '@berth/server/metastore/sqlite/writer'
+import { type AccessSource, createDatabaseAccessSource } from '@berth/server/access/access-source'
+import { hashSecret, keyWithSecret, type MintedKey, mintKey } from '@berth/server/access/key'
+import {
+  createRegionAccess,
+  type RegionAccess,
+  type RegionAccessOptions,
+} from '@berth/server/access/region-access'
+import { waitUntilApplied } from '@berth/server/access/revocation'
 
 export const REGION = { id: 'local', host: 'localhost:5000' }
 export const ROOT_SECRET = new Uint8Array(32).fill(3)
@@ -93,8 +97,6 @@ function stackOver(databases: Databases): TestStack {
   const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) })
   const openRegions: Database<RegionSchema>[] = []
   const openAccesses: RegionAccess[] = []
-  const origin = () => ({ actor: 'operator', requestId: 'test', nowMs: Date.now() })
-  const hmacOf = (key: MintedKey) => hashSecret(peppers.get(1) as KeyObject, key.secret)
 
   async function closeRegions(): Promise<void> {
     for (const access of openAccesses.splice(0)) await access.close()
@@ -117,6 +119,35 @@ function stackOver(databases: Databases): TestStack {
       openAccesses.push(access)
       return access
     },
+    ...consoleOver(control, peppers),
+    async settle(db, seq) {
+      const applied = await waitUntilApplied({
+        source,
+        regions: [{ id: REGION.id, db }],
+        seq: seq ?? (await source.latestSeq()),
+      })
+      if (!applied.ok) throw new AggregateError(applied.pending.map(({ cause }) => cause))
+    },
+    closeRegions,
+    async close() {
+      await closeRegions()
+      await control.close()
+      await databases.close()
+    },
+  }
+}
+
+type Console = Pick<
+  TestStack,
+  'createProject' | 'publish' | 'deleteProject' | 'createKey' | 'revoke' | 'rotate'
+>
+
+/** What the console does, on its database. */
+function consoleOver(control: Database<ControlSchema>, peppers: ReadonlyMap<number, KeyObject>): Console {
+  const origin = () => ({ actor: 'operator', requestId: 'test', nowMs: Date.now() })
+  const hmacOf = (key: MintedKey) => hashSecret(peppers.get(1) as KeyObject, key.secret)
+
+  return {
     async createProject(namespace, publicRepositories = []) {
       const id = randomUUID().slice(-12)
       const settings = { name: namespace, quotaBytes: null, allowSparseIndexes: false }
@@ -158,20 +189,6 @@ function stackOver(databases: Databases): TestStack {
       const secret = { secretHmac: hmacOf(key), pepperVersion: 1 }
       const args = { projectId, id, origin: origin(), overlapUntil, ...secret }
       return { key, seq: succeeded(await control.run(rotateApiKey, args)).seq }
-    },
-    async settle(db, seq) {
-      const applied = await waitUntilApplied({
-        source,
-        regions: [{ id: REGION.id, db }],
-        seq: seq ?? (await source.latestSeq()),
-      })
-      if (!applied.ok) throw new AggregateError(applied.pending.map(({ cause }) => cause))
-    },
-    closeRegions,
-    async close() {
-      await closeRegions()
-      await control.close()
-      await databases.close()
     },
   }
 }

@@ -1,12 +1,16 @@
 import { sql } from 'kysely'
-import type { ControlSchema } from '../../metastore/control-schema.ts'
-import { COMMANDS as PRODUCT_COMMANDS } from '../../metastore/commands.ts'
-import { defineCommand } from '../../metastore/database.ts'
-import { dialectOf } from '../../metastore/dialect.ts'
-import { apiKeyCommands } from '../../metastore/queries/api-key.ts'
-import { projectCommands } from '../../metastore/queries/project.ts'
-import type { RegionSchema } from '../../metastore/region-schema.ts'
-import { assertKeyStillValid, type RevokedOutcome, type WriteGuard } from '../write-guard.ts'
+import type { ControlSchema } from '@berth/server/metastore/control-schema'
+import { COMMANDS as PRODUCT_COMMANDS } from '@berth/server/metastore/commands'
+import { defineCommand } from '@berth/server/metastore/database'
+import { dialectOf } from '@berth/server/metastore/dialect'
+import { apiKeyCommands } from '@berth/server/metastore/queries/api-key'
+import { projectCommands } from '@berth/server/metastore/queries/project'
+import type { RegionSchema } from '@berth/server/metastore/region-schema'
+import {
+  assertKeyStillValid,
+  type RevokedOutcome,
+  type WriteGuard,
+} from '@berth/server/metastore/queries/access-guard'
 
 /** Whoever holds this advisory lock holds up `guardedWrite` between its check and its commit. PostgreSQL only. */
 export const WRITE_GATE = 4711
