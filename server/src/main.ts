@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { type App, startApp } from './app.ts'
 import { type Config, ConfigError, loadConfig } from './config/config.ts'
 import { DataDirError } from './config/data-dir.ts'
@@ -7,17 +6,12 @@ import { ListenError } from './http/listener.ts'
 import { describeFirstStart, describeStart } from './start-message.ts'
 import { createLogger, type Logger } from './telemetry/log.ts'
 import { RootKeyError } from './vault/root-key.ts'
+import { readVersion } from './version.ts'
 
 /** Where `serve` reads and writes, so that a test can run it without a process of its own. */
 export interface ServeStreams {
   readonly stdout: NodeJS.WritableStream & { isTTY?: boolean }
   readonly stderr: NodeJS.WritableStream & { isTTY?: boolean }
-}
-
-/** The version of this installation's code. */
-export function readVersion(): string {
-  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }
 
 /**
