@@ -1,5 +1,5 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
@@ -8,13 +8,14 @@ import { digestOf } from '@berth/oci/digest'
 import { pino } from 'pino'
 import type { BlobStore, StorageKey } from '../blobstore/blobstore.ts'
 import { createFilesystemBlobStore } from '../blobstore/filesystem/filesystem-blobstore.ts'
+import { dataDirLayout } from '../config/data-dir.ts'
 import type { Database } from '../metastore/database.ts'
 import { commitBlob, extendBlobLease, mountBlob } from '../metastore/queries/blob.ts'
 import { listGcRuns } from '../metastore/queries/gc-run.ts'
 import { deleteManifest, pushManifest, undeleteManifest } from '../metastore/queries/manifest.ts'
 import type { RegionSchema } from '../metastore/region-schema.ts'
 import { openSqliteDatabase } from '../metastore/sqlite/database.ts'
-import { startSqliteWriter } from '../metastore/sqlite/writer.ts'
+import { type SqliteWriter, startSqliteWriter } from '../metastore/sqlite/writer.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { GarbageCollector } from './gc.ts'
 import { previewGc } from './gc-preview.ts'
@@ -34,31 +35,55 @@ const PROJECT = 'test-project'
 const REPOSITORY = 'app'
 const TRASH_MS = 7 * 24 * 3_600_000
 
-export async function openTestRegion(t: TestContext) {
-  const folder = await mkdtemp(join(tmpdir(), 'berth-jobs-'))
-  const writer = startSqliteWriter()
-  const real = await openSqliteDatabase('region', { path: join(folder, 'region.db'), writer })
-  const files = await createFilesystemBlobStore({ root: folder })
-  t.after(async () => {
-    await files.close()
-    await real.close()
-    await writer.close()
-    await rm(folder, { recursive: true })
-  })
-  addProjects(join(folder, 'region.db'), [PROJECT, 'other-project'])
-  return new TestRegion(real, files, join(folder, 'region.db'))
+/** One region in a temporary folder. */
+export async function openTestRegion(t: TestContext): Promise<TestRegion> {
+  const { folder, writer, cleanup } = await openFolder(t)
+  return openRegionIn(folder, writer, cleanup)
 }
 
-class TestRegion {
+/** A data folder with a control database and the region `local`. */
+export async function openTestInstallation(t: TestContext): Promise<{ dataDir: string; region: TestRegion }> {
+  const { folder, writer, cleanup } = await openFolder(t)
+  const layout = dataDirLayout(folder)
+  const control = await openSqliteDatabase('control', { path: layout.controlDatabase, writer })
+  cleanup.defer(() => control.close())
+  await mkdir(layout.region('local').folder, { recursive: true })
+  return { dataDir: folder, region: await openRegionIn(layout.region('local').folder, writer, cleanup) }
+}
+
+async function openFolder(t: TestContext) {
+  const cleanup = new AsyncDisposableStack()
+  t.after(() => cleanup.disposeAsync())
+  const folder = await mkdtemp(join(tmpdir(), 'berth-jobs-'))
+  cleanup.defer(() => rm(folder, { recursive: true }))
+  const writer = startSqliteWriter()
+  cleanup.defer(() => writer.close())
+  return { folder, writer, cleanup }
+}
+
+async function openRegionIn(
+  folder: string,
+  writer: SqliteWriter,
+  cleanup: AsyncDisposableStack,
+): Promise<TestRegion> {
+  const real = await openSqliteDatabase('region', { path: join(folder, 'region.db'), writer })
+  cleanup.defer(() => real.close())
+  const files = await createFilesystemBlobStore({ root: folder })
+  cleanup.defer(() => files.close())
+  addProjects(join(folder, 'region.db'), [PROJECT, 'other-project'])
+  return new TestRegion(real, files, folder)
+}
+
+export class TestRegion {
   nowMs = 1_700_000_000_000
+  readonly folder: string
   readonly blobs: BlobStore
   readonly db: Database<RegionSchema>
   readonly #collector: GarbageCollector
-  readonly #path: string
   #failDelete = false
 
-  constructor(real: Database<RegionSchema>, files: BlobStore, path: string) {
-    this.#path = path
+  constructor(real: Database<RegionSchema>, files: BlobStore, folder: string) {
+    this.folder = folder
     this.db = new Proxy(real, {
       get: (target, name) => (name === 'nowMs' ? async () => this.nowMs : bound(target, name)),
     })
@@ -190,14 +215,18 @@ class TestRegion {
 
   /** As the access feed and the console leave a deleted project behind. */
   async deleteProject(): Promise<void> {
-    write(this.#path, (database) => {
-      database.prepare('update access_project set deleted_at = ? where id = ?').run(this.nowMs, PROJECT)
-      database
-        .prepare(
-          `insert into gc_task (kind, target, project_id, due_at, reason) values ('project', ?, ?, ?, 'deleted')`,
-        )
-        .run(`project/${PROJECT}`, PROJECT, this.nowMs)
-    })
+    this.sql('update access_project set deleted_at = ? where id = ?', this.nowMs, PROJECT)
+    this.sql(
+      `insert into gc_task (kind, target, project_id, due_at, reason) values ('project', ?, ?, ?, 'deleted')`,
+      `project/${PROJECT}`,
+      PROJECT,
+      this.nowMs,
+    )
+  }
+
+  /** Rows that only the access feed and the console write, and damage: through a connection of the test's own. */
+  sql(statement: string, ...parameters: (string | number)[]): void {
+    write(join(this.folder, 'region.db'), (database) => database.prepare(statement).run(...parameters))
   }
 
   /** Whether the blob could be pulled from the repository. */
@@ -264,8 +293,7 @@ function addProjects(path: string, ids: readonly string[]): void {
   })
 }
 
-/** Rows that only the access feed and the console write, through a connection of the test's own. */
-function write(path: string, act: (database: DatabaseSync) => void): void {
+function write(path: string, act: (database: DatabaseSync) => unknown): void {
   const database = new DatabaseSync(path, { timeout: 5000 })
   try {
     act(database)
