@@ -1,5 +1,7 @@
+import { createSecretKey } from 'node:crypto'
 import assert from 'node:assert/strict'
 import { after, before, beforeEach, describe, it } from 'node:test'
+import { crc32 } from 'node:zlib'
 import { parseScopes } from '@berth/oci/scope'
 import type { Database } from '../metastore/database.ts'
 import type { RegionSchema } from '../metastore/region-schema.ts'
@@ -51,6 +53,15 @@ async function principalOf(access: RegionAccess, authorization: string): Promise
   return answer.principal
 }
 
+/** The same id and secret under the name of another kind, with a right checksum. */
+function asMachineKey({ id, secret }: MintedKey): string {
+  const alphabet = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz'
+  const text = `brth_m_${id}_${secret}`
+  const crc = crc32(text)
+  const digits = [5, 4, 3, 2, 1, 0].map((i) => alphabet[Math.floor(crc / 62 ** i) % 62])
+  return text + digits.join('')
+}
+
 function scopesOf(text: string) {
   const parsed = parseScopes([text])
   assert.ok(parsed.ok)
@@ -91,12 +102,24 @@ describe('authentication', () => {
     assert.match(wrong.message, /user name must be "api"/)
   })
 
-  it('answers an unknown key and a wrong secret alike', async () => {
+  it('answers an unknown key, a wrong secret and another kind alike', async () => {
     const unknown = await show(access, basic(mintKey('k').text))
     // A right checksum around the id of a key and another secret.
     const wrong = await show(access, basic(keyWithSecret('k', key.id).text))
     assert.deepEqual(unknown, wrong)
-    assert.equal(await statusOf(access, basic(keyWithSecret('m', key.id).text)), 'invalid')
+    assert.deepEqual(await show(access, basic(asMachineKey(key))), unknown)
+  })
+
+  it('knows keys of each pepper that it is given', async () => {
+    const older = createSecretKey(Buffer.alloc(32, 5))
+    const newer = createSecretKey(Buffer.alloc(32, 6))
+    const both = new Map([
+      [2, newer],
+      [1, older],
+    ])
+    assert.equal(await statusOf(stack.openAccess(db, { peppers: both }), basic(key.text)), 'key')
+    const onlyNewer = new Map([[2, newer]])
+    assert.equal(await statusOf(stack.openAccess(db, { peppers: onlyNewer }), basic(key.text)), 'invalid')
   })
 
   const wrong: [what: string, make: () => string][] = [

@@ -22,8 +22,8 @@ export interface AuthenticatorOptions {
   readonly regionId: string
   readonly directory: AccessDirectory
   readonly tokens: TokenAuthority
-  /** By version. Each key says which it was hashed with. */
-  readonly peppers: ReadonlyMap<number, KeyObject>
+  /** Those that keys may have been hashed with. */
+  readonly peppers: readonly KeyObject[]
   readonly failures: FailureLimit
   readonly lastUsed: LastUsed
   readonly nowMs: () => number
@@ -171,23 +171,24 @@ async function admit(
   }
 }
 
-/** The version of the secret that was shown; null when it is none of the key's. Takes as long for an unknown key. */
+/**
+ * The version of the secret that was shown; null when it is none of the key's. Takes as long for an unknown key. All
+ * peppers are tried: the secret before a rotation may have been hashed with an older one than the secret now.
+ */
 function matchSecret(
-  peppers: ReadonlyMap<number, KeyObject>,
+  peppers: readonly KeyObject[],
   record: KeyRecord | null,
   secret: string,
   nowMs: number,
 ): number | null {
   const isOverlap = (record?.previousExpiresAt ?? 0) > nowMs
   let version: number | null = null
-  for (const [pepperVersion, pepper] of peppers) {
+  for (const pepper of peppers) {
     const shown = hashSecret(pepper, secret)
-    const isCurrent =
-      sameHash(shown, record?.secretHmac ?? NO_HASH) && record?.pepperVersion === pepperVersion
-    // The secret before a rotation may have been hashed with an older pepper than the record names.
-    const isPrevious = sameHash(shown, record?.previousHmac ?? NO_HASH) && isOverlap
+    const isCurrent = sameHash(shown, record?.secretHmac ?? NO_HASH)
+    const isPrevious = sameHash(shown, record?.previousHmac ?? NO_HASH)
     if (record !== null && isCurrent) version = record.secretVersion
-    else if (record !== null && isPrevious) version ??= record.secretVersion - 1
+    else if (record !== null && isPrevious && isOverlap) version ??= record.secretVersion - 1
   }
   return version
 }

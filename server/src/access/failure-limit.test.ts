@@ -50,6 +50,12 @@ describe('createFailureLimit', () => {
     assert.equal(await isLimited(failures.count('c5', THERE)), false)
   })
 
+  it('counts nothing more of an address that is limited, so that it does not use up the count of all', async () => {
+    const failures = limit({ countedFailures: 6 })
+    for (let i = 0; i < 20; i++) await failures.count(`c${i}`, HERE)
+    assert.equal(await isLimited(failures.count('a', THERE)), false)
+  })
+
   it('counts no more than so many at a time', async () => {
     const failures = limit({ countedFailures: 4 })
     for (let i = 0; i < 4; i++) assert.equal(await isLimited(failures.count('a', `192.0.2.${i}`)), false)

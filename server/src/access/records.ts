@@ -10,7 +10,6 @@ export interface KeyRecord {
   readonly id: string
   readonly projectId: ProjectId
   readonly kind: string
-  readonly pepperVersion: number
   readonly secretVersion: number
   readonly secretHmac: Uint8Array
   readonly previousHmac: Uint8Array | null
@@ -37,7 +36,6 @@ export function readKeyRecord(row: AccessKeyRow): KeyRecord {
     id: row.id,
     projectId: row.project_id as ProjectId,
     kind: row.kind,
-    pepperVersion: row.pepper_version,
     secretVersion: row.secret_version,
     secretHmac: row.secret_hmac,
     previousHmac: row.previous_hmac,

@@ -120,13 +120,12 @@ export function createRegionAccess(options: RegionAccessOptions): RegionAccess {
     nowMs,
     ...(options.tokenLifetimeSeconds === undefined ? {} : { lifetimeSeconds: options.tokenLifetimeSeconds }),
   })
-  const { peppers } = options
   const failures = createFailureLimit(options.failureLimits)
   const authenticator = createAuthenticator({
     regionId: region.id,
     directory,
     tokens,
-    peppers,
+    peppers: [...options.peppers.values()],
     failures,
     lastUsed,
     nowMs,

@@ -176,9 +176,13 @@ export function describeRevocation(name: string, open: () => Promise<TestStack>)
 
     it('goes on from its copy while the control plane cannot be asked', async () => {
       const down: AccessSource = { ...stack.source, latestSeq: async () => assert.fail('down') }
-      const alone = stack.openAccess(await stack.openRegion(), { source: down, monotonicMs: () => clock.ms })
+      const aloneDb = faulty(await stack.openRegion())
+      const alone = stack.openAccess(aloneDb, { source: down, monotonicMs: () => clock.ms })
       await alone.refresh()
       assert.equal(await statusOf(alone, basic(key.text)), 'ok')
+      aloneDb.cut()
+      assert.equal(await statusOf(alone, basic(key.text)), 'ok', 'it holds a lease all the same')
+      aloneDb.mend()
       await stack.settle(db, await stack.revoke(projectId, key.id))
       assert.equal(await statusOf(alone, basic(key.text)), 'revoked')
     })
@@ -216,7 +220,8 @@ export function describeRevocation(name: string, open: () => Promise<TestStack>)
     it('of a secret comes at the end of its overlap, and not before', async () => {
       const token = `Bearer ${await tokenOf(access)}`
       const guard = access.writeGuard(await principalOf(access, token))
-      const write = () => db.run(guardedWrite, { guard, nowMs: Date.now(), projectId, path: randomUUID() })
+      const write = (by = guard) =>
+        db.run(guardedWrite, { guard: by, nowMs: Date.now(), projectId, path: randomUUID() })
       const rotated = await stack.rotate(projectId, key.id, Date.now() + 3_600_000)
       await stack.settle(db, rotated.seq)
       for (const region of [access, other]) {
@@ -225,7 +230,8 @@ export function describeRevocation(name: string, open: () => Promise<TestStack>)
         }
       }
       assert.equal((await write()).ok, true)
-      const again = await stack.rotate(projectId, key.id, null)
+      const second = access.writeGuard(await principalOf(access, basic(rotated.key.text)))
+      const again = await stack.rotate(projectId, key.id, Date.now() - 1)
       await stack.settle(db, again.seq)
       for (const region of [access, other]) {
         assert.equal(await statusOf(region, basic(key.text)), 'invalid')
@@ -233,7 +239,9 @@ export function describeRevocation(name: string, open: () => Promise<TestStack>)
         assert.equal(await statusOf(region, basic(rotated.key.text)), 'invalid')
         assert.equal(await statusOf(region, basic(again.key.text)), 'ok')
       }
-      assert.deepEqual(await write(), { ok: false, reason: 'revoked' })
+      for (const by of [guard, second]) {
+        assert.deepEqual(await write(by), { ok: false, reason: 'revoked' })
+      }
     })
 
     it('is followed by a new key that works at once, though it was asked for before', async () => {
