@@ -37,14 +37,20 @@ export const blobStoreLimits = {
   s3PartMinBytes: 5 * MIB,
   /** Parts of one upload being sent at once. */
   s3PartsInFlightMax: 4,
-  /** Part buffers over all S3 uploads that share a budget. */
+  /** Part buffers over all S3 uploads that share a budget. At least the largest part must fit. */
   s3WriteBudgetBytes: 192 * MIB,
+  /** Unused part buffers that are kept for the next part; the rest is given back. */
+  s3IdleBuffersMax: 4,
   /** How long an upload waits for a part buffer before it is told that the store is busy. */
   s3BufferWaitMs: 60_000,
   s3ConnectTimeoutMs: 5_000,
-  /** From sending a request to its answer's headers. */
+  /** From sending a request to its answer's headers, for a request with a small body. */
   s3RequestTimeoutMs: 60_000,
-  /** An answer's body that the store stops sending for this long, while bytes are wanted, is given up. */
+  /** Each byte of a request's body adds time at this rate. */
+  s3UploadFloorBytesPerSecond: 512 * KIB,
+  /** For what an object store does by itself before it answers: joining parts, copying. */
+  s3ServerSideTimeoutMs: 5 * 60_000,
+  /** A body that sends nothing for this long, while bytes are wanted, is given up. */
   s3BodyIdleTimeoutMs: 30_000,
   s3AttemptsMax: 4,
   s3SocketsMax: 128,
@@ -52,4 +58,6 @@ export const blobStoreLimits = {
   s3PresignMaxSeconds: 60,
   /** S3 copies a larger object only part by part. */
   s3CopyMaxBytes: 5 * 1024 * MIB,
+  /** Parts of such a copy being made at once. */
+  s3CopiesInFlightMax: 4,
 } as const
