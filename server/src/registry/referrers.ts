@@ -1,11 +1,11 @@
-import { type Digest, parseDigest } from '@berth/oci/digest'
+import type { Digest } from '@berth/oci/digest'
 import type { Descriptor } from '@berth/oci/descriptor'
 import { nextLink, type Page } from '@berth/oci/link'
 import { parseManifest } from '@berth/oci/manifest'
 import { isIndexMediaType, OCI_IMAGE_INDEX } from '@berth/oci/media-type'
 import { buildReferrersIndex, formatReferrersTag, type Referrer } from '@berth/oci/referrers'
 import { loadManifest } from '../metastore/queries/manifest.ts'
-import { listReferrers, type ReferrerRow } from '../metastore/queries/referrer.ts'
+import { listReferrers, type ReferrerRow, selectReferrers } from '../metastore/queries/referrer.ts'
 import { loadRepositoryId } from '../metastore/queries/repository.ts'
 import type { Answer } from './answer.ts'
 import type { Grant } from './grant.ts'
@@ -60,7 +60,14 @@ async function collectPage(
   projectId: string,
   repositoryId: number,
 ): Promise<{ referrers: Referrer[]; hasMore: boolean }> {
-  const tagged = await loadTagged(runtime, { projectId, path: repository.path, subject, artifactType, page })
+  const tagged = await loadTagged(runtime, {
+    projectId,
+    repositoryId,
+    path: repository.path,
+    subject,
+    artifactType,
+    page,
+  })
   const referrers: Referrer[] = []
   let after = page.last
   let pageBytes = 0
@@ -74,7 +81,7 @@ async function collectPage(
     })
     const isLastStep = rows.length < STEP_ROWS
     const upTo = isLastStep ? null : (rows.at(-1)?.digest ?? null)
-    for (const referrer of mergeByDigest(rows.map(toReferrer), takeUpTo(tagged, upTo))) {
+    for (const referrer of byDigest([...rows.map(toReferrer), ...takeUpTo(tagged, upTo)])) {
       if (referrers.length === page.limit || (referrers.length > 0 && pageBytes > MAX_REFERRERS_PAGE_BYTES)) {
         return { referrers, hasMore: true }
       }
@@ -92,10 +99,8 @@ function takeUpTo(sorted: Referrer[], upTo: string | null): Referrer[] {
   return sorted.splice(0, end === -1 ? sorted.length : end)
 }
 
-/** Both lists in the order of digests, without what the second has in common with the first. */
-function mergeByDigest(recorded: readonly Referrer[], tagged: readonly Referrer[]): Referrer[] {
-  const byDigest = new Map([...tagged, ...recorded].map((referrer) => [referrer.digest, referrer]))
-  return [...byDigest.values()].sort((a, b) => (a.digest < b.digest ? -1 : 1))
+function byDigest(referrers: readonly Referrer[]): Referrer[] {
+  return referrers.toSorted((a, b) => (a.digest < b.digest ? -1 : 1))
 }
 
 function toReferrer(row: ReferrerRow): Referrer {
@@ -116,23 +121,28 @@ async function loadTagged(
   runtime: RegionRuntime,
   query: {
     projectId: string
+    repositoryId: number
     path: string
     subject: Digest
     artifactType: string | null
     page: Page
   },
 ): Promise<Referrer[]> {
-  const { projectId, path, subject, artifactType, page } = query
+  const { projectId, repositoryId, path, subject, artifactType, page } = query
   const reference = formatReferrersTag(subject)
   const found = await loadManifest(runtime.db.reader, { projectId, path, reference }, 'tag')
   if (typeof found === 'string' || !isIndexMediaType(found.mediaType)) return []
   const parsed = parseManifest(found.content, found.mediaType)
   if (!parsed.ok) return []
-  return parsed.manifest.manifests
-    .filter(({ digest }) => parseDigest(digest) !== null && (page.last === null || digest > page.last))
+  const listed = parsed.manifest.manifests.filter(({ digest }) => page.last === null || digest > page.last)
+  // What the manifests themselves say wins over what the tag says of them.
+  const digests = listed.map(({ digest }) => digest)
+  const recorded = await selectReferrers(runtime.db.reader, { repositoryId, subject, digests })
+  const referrers = listed
+    .filter(({ digest }) => !recorded.has(digest))
     .map(fromDescriptor)
     .filter((referrer) => artifactType === null || referrer.artifactType === artifactType)
-    .sort((a, b) => (a.digest < b.digest ? -1 : 1))
+  return byDigest([...new Map(referrers.map((referrer) => [referrer.digest, referrer])).values()])
 }
 
 function fromDescriptor(descriptor: Descriptor): Referrer {

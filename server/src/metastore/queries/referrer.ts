@@ -41,3 +41,20 @@ export async function listReferrers(
     .limit(page.limit)
     .execute()
 }
+
+/** Which of the digests are manifests of the repository with this subject, whatever their type. */
+export async function selectReferrers(
+  db: Kysely<RegionSchema>,
+  candidates: { repositoryId: number; subject: string; digests: readonly string[] },
+): Promise<Set<string>> {
+  if (candidates.digests.length === 0) return new Set()
+  const rows = await db
+    .selectFrom('manifest')
+    .select('digest')
+    .where('repository_id', '=', candidates.repositoryId)
+    .where('subject_digest', '=', candidates.subject)
+    .where('deleted_at', 'is', null)
+    .where('digest', 'in', candidates.digests)
+    .execute()
+  return new Set(rows.map((row) => row.digest))
+}
