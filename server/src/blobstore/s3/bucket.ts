@@ -32,6 +32,8 @@ export interface BucketOptions {
   readonly forcePathStyle: boolean
   /** What all names begin with, for instance `regions/eu/`. */
   readonly prefix: string
+  /** How often a request is sent at most, when the store or the network fails it. */
+  readonly attemptsMax?: number
 }
 
 export interface StoredObject {
@@ -57,7 +59,7 @@ export class Bucket {
       ...(accessKeyId === null || secretAccessKey === null
         ? {}
         : { credentials: { accessKeyId, secretAccessKey } }),
-      maxAttempts: blobStoreLimits.s3AttemptsMax,
+      maxAttempts: options.attemptsMax ?? blobStoreLimits.s3AttemptsMax,
       // The signature covers the SHA-256 of each body, which every S3 server checks. Checksums in headers of their own
       // would add nothing, and some servers refuse them.
       requestChecksumCalculation: 'WHEN_REQUIRED',
