@@ -126,23 +126,27 @@ function schemaOf(schema: z.ZodType, io: 'input' | 'output', components: Record<
   }) as Json
   for (const [name, definition] of Object.entries(($defs ?? {}) as Record<string, Json>)) {
     const { id: _id, ...rest } = definition
-    components[name] = withComponentRefs(rest) as Json
+    components[name] = polish(rest, io) as Json
   }
   const { id, ...rest } = own
-  if (typeof id !== 'string') return withComponentRefs(rest) as Json
-  components[id] = withComponentRefs(rest) as Json
+  if (typeof id !== 'string') return polish(rest, io) as Json
+  components[id] = polish(rest, io) as Json
   return { $ref: SCHEMAS_PATH + id }
 }
 
-function withComponentRefs(value: unknown): unknown {
-  if (Array.isArray(value)) return value.map(withComponentRefs)
+/** Points references at the components, and leaves answers open: a later version may add fields to them. */
+function polish(value: unknown, io: 'input' | 'output'): unknown {
+  if (Array.isArray(value)) return value.map((entry) => polish(entry, io))
   if (typeof value !== 'object' || value === null) return value
+  const entries = Object.entries(value).filter(
+    ([key, entry]) => !(io === 'output' && key === 'additionalProperties' && entry === false),
+  )
   return Object.fromEntries(
-    Object.entries(value).map(([key, entry]) => [
+    entries.map(([key, entry]) => [
       key,
       key === '$ref' && typeof entry === 'string'
         ? entry.replace('#/$defs/', SCHEMAS_PATH)
-        : withComponentRefs(entry),
+        : polish(entry, io),
     ]),
   )
 }

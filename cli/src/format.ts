@@ -46,7 +46,7 @@ export function formatRelative(timestamp: string | null, nowMs: number): string 
   const size = Math.abs(seconds)
   const [unit, name] = RELATIVE_UNITS.find(([unitSeconds]) => size >= unitSeconds) ?? [1, 'second']
   if (unit === 1) return seconds > 0 ? 'in a moment' : 'just now'
-  const count = Math.floor(size / unit)
+  const count = Math.round(size / unit)
   const text = `${count} ${name}${count === 1 ? '' : 's'}`
   return seconds > 0 ? `in ${text}` : `${text} ago`
 }

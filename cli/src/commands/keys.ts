@@ -117,14 +117,14 @@ function reach({ propagation }: ApiKeyChanged): string {
   return `In force everywhere (${replicas} ${replicas === 1 ? 'replica' : 'replicas'}, ${Math.round(tookMs)} ms).`
 }
 
-/** The only place that prints a key. The commands read it from standard input, so that it gets into no process list. */
+/** The only place that prints a key. The command asks for it: an argument would be readable in the process list. */
 function showSecret(session: Session, created: ApiKeySecret, message: string): void {
   show(session, created, ({ key, login }) => [
     message,
     '',
     `  ${key}`,
     '',
-    'It is not shown again. Log in with:',
+    'It is not shown again. To log in (docker asks for the key; scripts add --password-stdin):',
     ...login.map(({ command }) => `  ${command}`),
   ])
   const { pendingRegions } = created.propagation

@@ -157,10 +157,9 @@ function sendError(
   reply.headers({ 'X-Request-Id': request.id, ...error.headers })
   // A body that was not read to its end must not be taken for the next request.
   if (!request.raw.complete) reply.header('Connection', 'close')
-  return reply
-    .code(error.status)
-    .type(PROBLEM_MEDIA_TYPE)
-    .send(JSON.stringify(renderProblem(error, request.id)))
+  // As bytes: to a text the framework would add a charset, which this media type does not have.
+  const body = Buffer.from(JSON.stringify(renderProblem(error, request.id)))
+  return reply.code(error.status).header('Content-Type', PROBLEM_MEDIA_TYPE).send(body)
 }
 
 function record(runtime: ControlRuntime, request: FastifyRequest, reply: FastifyReply): void {

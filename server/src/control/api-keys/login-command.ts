@@ -19,7 +19,7 @@ export function loginCommands(
   }))
 }
 
-/** `docker login` with the key from standard input. */
+/** `docker login`, which asks for the key. Scripts add `--password-stdin`. */
 export function dockerLogin(host: string): string {
-  return `docker login ${host} -u ${API_KEY_USERNAME} --password-stdin`
+  return `docker login ${host} -u ${API_KEY_USERNAME}`
 }

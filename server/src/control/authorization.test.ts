@@ -1,0 +1,118 @@
+import assert from 'node:assert/strict'
+import { after, before, test } from 'node:test'
+import { operationUrl } from '@berth/api/client'
+import type { Operation } from '@berth/api/operation'
+import { API_PREFIX, OPERATION_IDS, OPERATIONS } from '@berth/api/operations'
+import { problem } from '@berth/api/problem'
+import { MAX_FAILURES_PER_CREDENTIAL } from '../access/limits.ts'
+import { PUBLIC_PATHS } from './pages/routes.ts'
+import { type ConsolePrincipal, mayCall, mayInProject } from './principal.ts'
+import { openTestConsole, OPERATOR_TOKEN, type TestConsole } from './testing/stack.ts'
+
+let opened: TestConsole
+
+before(async () => {
+  opened = await openTestConsole()
+})
+after(() => opened.close())
+
+const PARAMS: Readonly<Record<string, string>> = {
+  project: 'nobody',
+  key: 'abc',
+  repository: 'web',
+  tag: 'latest',
+  reference: `sha256:${'0'.repeat(64)}`,
+}
+
+function urlOf(operation: Operation): string {
+  return operationUrl(operation, { params: PARAMS })
+}
+
+async function call(operation: Operation, authorization: string | null) {
+  return opened.app.inject({
+    method: operation.method,
+    url: urlOf(operation),
+    headers: {
+      ...(authorization === null ? {} : { authorization }),
+      ...(operation.body === null ? {} : { 'content-type': 'application/json' }),
+    },
+    ...(operation.body === null ? {} : { payload: '{"not":"valid"}' }),
+  })
+}
+
+const WRONG: readonly (readonly [name: string, authorization: string | null])[] = [
+  ['no token', null],
+  ['a wrong token', 'Bearer berth-operator-of-somebody-else'],
+  ['a token that is longer', `Bearer ${OPERATOR_TOKEN}x`],
+  ['a token that is shorter', `Bearer ${OPERATOR_TOKEN.slice(0, -1)}`],
+  ['an empty token', 'Bearer '],
+  ['Basic with the right token', `Basic ${Buffer.from(`operator:${OPERATOR_TOKEN}`).toString('base64')}`],
+  ['the token without a scheme', OPERATOR_TOKEN],
+  ['an API key', 'Bearer brth_k_abcdefghijkl_0000000000000000000000000000000000000000000000000'],
+]
+
+for (const id of OPERATION_IDS) {
+  const operation: Operation = OPERATIONS[id]
+  test(`${id} is denied without the operator's token, whatever else is sent`, async () => {
+    for (const [name, authorization] of WRONG) {
+      const response = await call(operation, authorization)
+      assert.ok([401, 429].includes(response.statusCode), `${name}: ${response.statusCode} ${response.body}`)
+      if (response.statusCode === 401) {
+        assert.match(String(response.headers['www-authenticate']), /^Bearer /, name)
+        assert.equal(problem.parse(response.json()).code, 'unauthenticated', name)
+      }
+    }
+  })
+
+  test(`${id} is let in with the operator's token`, async () => {
+    const response = await call(operation, `Bearer ${OPERATOR_TOKEN}`)
+    assert.ok(![401, 403, 429].includes(response.statusCode), `${response.statusCode} ${response.body}`)
+    // A project that does not exist is all that a path inside one tells.
+    if (operation.access.kind === 'project' && operation.body === null) {
+      assert.equal(problem.parse(response.json()).code, 'project_not_found')
+    }
+  })
+}
+
+test('every route of the console is in the table of operations, or public for a reason', () => {
+  const known = new Set(
+    OPERATION_IDS.map((id) => API_PREFIX + OPERATIONS[id].path.replace(/\{(\w+)\}/g, ':$1')),
+  )
+  const routes = opened.app.printRoutes({ commonPrefix: false, includeHooks: false })
+  const paths = readTree(routes)
+  assert.ok(paths.length > known.size, routes)
+  for (const path of paths) assert.ok(known.has(path) || path in PUBLIC_PATHS, `${path} has no rule`)
+})
+
+/** The paths that a tree of routes printed by the router stands for. */
+function readTree(tree: string): string[] {
+  const prefixes: string[] = []
+  return tree.split('\n').flatMap((line) => {
+    const match = /^(?<indent>[│ ]*)(?:├|└)── (?<path>\S+)(?<methods> \(.+\))?/u.exec(line)
+    if (match?.groups === undefined) return []
+    const depth = (match.groups['indent'] ?? '').length / 4
+    const path = (prefixes[depth - 1] ?? '') + (match.groups['path'] ?? '')
+    prefixes[depth] = path
+    return match.groups['methods'] === undefined ? [] : [path]
+  })
+}
+
+test('a principal of a kind that no rule names may do nothing', () => {
+  const stranger = { kind: 'stranger' } as unknown as ConsolePrincipal
+  assert.equal(mayInProject(stranger, 'p', 'project.read'), false)
+  assert.equal(mayCall(stranger, { kind: 'operator' }), false)
+  assert.equal(mayCall(stranger, { kind: 'project', permission: 'project.read' }), false)
+  assert.equal(mayCall(stranger, { kind: 'unheard' } as never), false)
+})
+
+test('failures are limited for the one who fails, and never lock the operator out', async () => {
+  const authorization = 'Bearer always-the-same-wrong-token'
+  const statuses: number[] = []
+  for (let i = 0; i <= MAX_FAILURES_PER_CREDENTIAL; i++) {
+    statuses.push((await call(OPERATIONS.whoami, authorization)).statusCode)
+  }
+  assert.equal(statuses.at(-1), 429)
+  const refused = await call(OPERATIONS.whoami, authorization)
+  assert.match(String(refused.headers['retry-after']), /^[1-9]\d*$/)
+  assert.equal((await call(OPERATIONS.whoami, `Bearer ${OPERATOR_TOKEN}`)).statusCode, 200)
+})

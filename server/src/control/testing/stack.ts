@@ -1,0 +1,177 @@
+import { createSecretKey, randomUUID } from 'node:crypto'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createClient, type Client } from '@berth/api/client'
+import type { FastifyInstance } from 'fastify'
+import { pino } from 'pino'
+import { createDatabaseAccessSource } from '../../access/access-source.ts'
+import { parseCidrs } from '../../access/cidr.ts'
+import { createRegionAccess, type RegionAccess } from '../../access/region-access.ts'
+import { waitUntilApplied } from '../../access/revocation.ts'
+import type { ControlSchema } from '../../metastore/control-schema.ts'
+import type { Database } from '../../metastore/database.ts'
+import { listReplicas } from '../../metastore/queries/access-replica.ts'
+import { syncRegions } from '../../metastore/queries/region.ts'
+import { openSqliteDatabase } from '../../metastore/sqlite/database.ts'
+import { openSqliteSessionStore } from '../../metastore/sqlite/session-store.ts'
+import { type SqliteWriter, startSqliteWriter } from '../../metastore/sqlite/writer.ts'
+import { createMetrics } from '../../telemetry/metrics.ts'
+import { createConsole } from '../console.ts'
+import { createOperatorAuth, hashToken } from '../operator-auth.ts'
+import type { ControlRegion, ControlRuntime } from '../runtime.ts'
+import { createTestCollector, type TestCollector } from './collector.ts'
+
+/*
+ * A console over real databases: the control plane and two regions on SQLite, each region with a replica that follows
+ * the access feed. Tests move the clock and look at the log.
+ */
+
+export const OPERATOR_TOKEN = 'berth-operator-of-the-tests'
+export const SETUP_TOKEN = 'berth-setup-of-the-tests'
+export const TRASH_MS = 7 * 24 * 3_600_000
+const REGIONS = [
+  { id: 'near', name: 'Near', host: 'near.example:5000' },
+  { id: 'far', name: 'Far Away', host: 'far.example' },
+]
+const PEPPER = createSecretKey(Buffer.alloc(32, 5))
+const TOKEN_KEY = createSecretKey(Buffer.alloc(32, 7))
+
+export interface TestRegion {
+  readonly control: ControlRegion
+  readonly access: RegionAccess
+  readonly collector: TestCollector
+}
+
+export interface TestConsole {
+  readonly app: FastifyInstance
+  readonly runtime: ControlRuntime
+  /** With the operator's token, over a real socket. */
+  readonly client: Client
+  readonly baseUrl: string
+  readonly near: TestRegion
+  readonly far: TestRegion
+  readonly logged: () => string
+  /** Moves the console's clock; databases and replicas keep theirs. */
+  advance(ms: number): void
+  close(): Promise<void>
+}
+
+/** Opens a console that listens on a free port of the loopback address. */
+export async function openTestConsole(): Promise<TestConsole> {
+  const folder = await mkdtemp(join(tmpdir(), 'berth-console-'))
+  const writer = startSqliteWriter()
+  const db = await openSqliteDatabase('control', { path: join(folder, 'control.db'), writer })
+  const lines: string[] = []
+  const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) })
+  const near = await openRegion(REGIONS[0], { folder, writer, db, log })
+  const far = await openRegion(REGIONS[1], { folder, writer, db, log })
+  await db.run(syncRegions, {
+    regions: REGIONS,
+    origin: { actor: 'configuration', requestId: 'start', nowMs: Date.now() },
+  })
+  let offsetMs = 0
+  const runtime = createRuntime({ db, regions: [near, far], log, nowMs: () => Date.now() + offsetMs })
+  const app = await createConsole(runtime)
+  // As the listener of the server does, which leaves 100 (Continue) to the console.
+  const server = createServer(app.routing)
+  server.on('checkContinue', app.routing)
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const baseUrl = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  return {
+    app,
+    runtime,
+    client: createClient({ baseUrl, token: OPERATOR_TOKEN }),
+    baseUrl,
+    near,
+    far,
+    logged: () => lines.join(''),
+    advance: (ms) => {
+      offsetMs += ms
+    },
+    async close() {
+      server.closeAllConnections()
+      await new Promise((resolve) => server.close(resolve))
+      await app.close()
+      for (const { access, control } of [near, far]) {
+        await access.close()
+        await control.sessions.close()
+        await control.db.close()
+      }
+      await db.close()
+      await writer.close()
+      await rm(folder, { recursive: true })
+    },
+  }
+}
+
+interface Shared {
+  readonly folder: string
+  readonly writer: SqliteWriter
+  readonly db: Database<ControlSchema>
+  readonly log: ControlRuntime['log']
+}
+
+async function openRegion(
+  region: (typeof REGIONS)[number] | undefined,
+  { folder, writer, db, log }: Shared,
+): Promise<TestRegion> {
+  if (region === undefined) throw new TypeError('no such region')
+  const regionDb = await openSqliteDatabase('region', { path: join(folder, `${region.id}.db`), writer })
+  const sessions = await openSqliteSessionStore({ path: join(folder, `${region.id}-sessions.db`), writer })
+  const collector = createTestCollector()
+  const access = createRegionAccess({
+    db: regionDb,
+    source: createDatabaseAccessSource(db),
+    replica: { id: randomUUID(), version: 'test' },
+    region,
+    rootSecret: new Uint8Array(32).fill(3),
+    peppers: new Map([[1, PEPPER]]),
+    log,
+  })
+  // Until the first poll has ended the replica is not on the list that a revocation waits for.
+  await access.refresh()
+  return { control: { region, db: regionDb, sessions, gc: collector, trashMs: TRASH_MS }, access, collector }
+}
+
+function createRuntime(options: {
+  readonly db: Database<ControlSchema>
+  readonly regions: readonly TestRegion[]
+  readonly log: ControlRuntime['log']
+  readonly nowMs: () => number
+}): ControlRuntime {
+  const { db, log, nowMs } = options
+  const regions = options.regions.map(({ control }) => control)
+  const trustedProxies = parseCidrs([])
+  if (trustedProxies === null) throw new TypeError('no proxies are a list')
+  return {
+    installation: { id: 'test-installation', version: '0.0.0-test' },
+    consoleUrl: 'http://console.example',
+    db,
+    regions: new Map(regions.map((region) => [region.region.id, region])),
+    operatorAuth: createOperatorAuth(TOKEN_KEY, hashToken(TOKEN_KEY, OPERATOR_TOKEN)),
+    setupTokenHmac: hashToken(TOKEN_KEY, SETUP_TOKEN),
+    pepper: { version: 1, key: PEPPER },
+    revocation: {
+      async waitUntilApplied(seq) {
+        const watched = regions.map(({ region, db: regionDb }) => ({ id: region.id, db: regionDb }))
+        const applied = await waitUntilApplied({
+          source: createDatabaseAccessSource(db),
+          regions: watched,
+          seq,
+        })
+        const replicas = await Promise.all(regions.map((region) => listReplicas(region.db.reader)))
+        return {
+          replicas: replicas.flat().length,
+          pendingRegions: applied.ok ? [] : applied.pending.map(({ regionId }) => regionId),
+        }
+      },
+    },
+    clock: { nowMs },
+    log,
+    metrics: createMetrics(),
+    trustedProxies,
+  }
+}
