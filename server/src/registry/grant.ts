@@ -29,6 +29,15 @@ export function repositoryScope(repository: RepositoryTarget, action: Action): s
 }
 
 /**
+ * Scope of a challenge for a mount: the source must be pulled from too. It only repeats what the request names, and
+ * tells nothing of whether the source exists or whose it is.
+ */
+export function mountScope(repository: RepositoryTarget, from: RepositoryTarget | null): string {
+  const target = repositoryScope(repository, 'push')
+  return from === null ? target : `${target} ${repositoryScope(from, 'pull')}`
+}
+
+/**
  * Finds out who asks. `scope` is what a challenge will name. Throws UNAUTHORIZED with a challenge, TOOMANYREQUESTS
  * with Retry-After, or 503.
  */
@@ -66,13 +75,13 @@ export function principalOf(
   }
 }
 
-/** Asks whether the principal may do this, and throws the answer when it is no. */
+/** Asks whether the principal may do this, and throws the answer when it is no. `scope` is what a challenge names. */
 export async function authorize(
   runtime: RegionRuntime,
   principal: Principal,
   repository: RepositoryTarget,
   action: Action,
-  ownRunningUpload = false,
+  { ownRunningUpload = false, scope = repositoryScope(repository, action) } = {},
 ): Promise<Grant> {
   const { namespace, path } = repository
   // No project owns a name of one component, so nobody may and nothing is there.
@@ -84,7 +93,7 @@ export async function authorize(
     case 'allow':
       return { principal, project: decision.project }
     case 'challenge':
-      throw new AuthenticationRequired(repositoryScope(repository, action), decision.error)
+      throw new AuthenticationRequired(scope, decision.error)
     case 'denied':
       throw new OciError('DENIED', decision.reason)
     case 'not_found':

@@ -1,8 +1,10 @@
 import type { Digest } from '@berth/oci/digest'
+import type { Decision } from '../access/decision.ts'
 import { listPathsWithBlob, mountBlob } from '../metastore/queries/blob.ts'
 import { type Answer, emptyAnswer } from './answer.ts'
+import { AuthenticationRequired } from './challenge.ts'
 import type { Exchange } from './exchange.ts'
-import { type Grant, writeContext } from './grant.ts'
+import { type Grant, mountScope, writeContext } from './grant.ts'
 import { NO_STORE } from './headers.ts'
 import { MAX_MOUNT_CANDIDATES } from './limits.ts'
 import { revoked } from './refusals.ts'
@@ -12,7 +14,7 @@ import type { RegionRuntime } from './runtime.ts'
 /**
  * Mounts a blob from another repository of the same project, or without `from` from any that the caller may pull.
  * Null when it may not or cannot be done: the caller then answers as if no mount had been asked for, so that the
- * answer tells nothing about the source.
+ * answer tells nothing about the source. Throws UNAUTHORIZED when a wider token of the same key would allow it.
  */
 export async function mount(
   runtime: RegionRuntime,
@@ -24,7 +26,7 @@ export async function mount(
   const sourcePath =
     from === null
       ? await findSource(runtime, repository, digest, grant)
-      : await allowedSource(runtime, from, repository.namespace, grant)
+      : await namedSource(runtime, repository, from, grant)
   if (sourcePath === null) return null
   const result = await runtime.db.run(mountBlob, {
     ...writeContext(runtime, exchange, grant),
@@ -42,16 +44,31 @@ export async function mount(
   })
 }
 
-async function allowedSource(
+/**
+ * A token that was asked for before the mount often covers the target alone, while its key may pull from the source.
+ * Then a challenge names both, as the client's next token will; what the key itself may not do stays 202.
+ */
+async function namedSource(
   runtime: RegionRuntime,
+  repository: RepositoryTarget,
   from: RepositoryTarget,
-  namespace: string,
-  { principal }: Grant,
+  grant: Grant,
 ): Promise<string | null> {
-  const { path } = from
-  if (from.namespace !== namespace || path === '') return null
-  const decision = await runtime.access.authorize(principal, { namespace, path, action: 'pull' })
-  return decision.outcome === 'allow' ? path : null
+  const decision = await decideSource(runtime, from, repository.namespace, grant)
+  if (decision?.outcome === 'challenge') {
+    throw new AuthenticationRequired(mountScope(repository, from), decision.error)
+  }
+  return decision?.outcome === 'allow' ? from.path : null
+}
+
+async function decideSource(
+  runtime: RegionRuntime,
+  { namespace, path }: RepositoryTarget,
+  ownNamespace: string,
+  { principal }: Grant,
+): Promise<Decision | null> {
+  if (namespace !== ownNamespace || path === '') return null
+  return runtime.access.authorize(principal, { namespace, path, action: 'pull' })
 }
 
 async function findSource(
@@ -64,7 +81,8 @@ async function findSource(
   const paths = await listPathsWithBlob(runtime.db.reader, { projectId, digest }, MAX_MOUNT_CANDIDATES)
   for (const path of paths) {
     const from = { ...repository, path }
-    if ((await allowedSource(runtime, from, repository.namespace, grant)) !== null) return path
+    const decision = await decideSource(runtime, from, repository.namespace, grant)
+    if (decision?.outcome === 'allow') return path
   }
   return null
 }

@@ -6,7 +6,7 @@ import { getBlob, removeBlob } from './blobs.ts'
 import { answerCatalog } from './catalog.ts'
 import { ClientGone, renderError } from './errors.ts'
 import { type Exchange, isGone, openExchange } from './exchange.ts'
-import { authenticate, authorize, repositoryScope } from './grant.ts'
+import { authenticate, authorize, mountScope, repositoryScope } from './grant.ts'
 import { getManifest, putManifest, removeManifest } from './manifests.ts'
 import { answerPing } from './ping.ts'
 import { answerReferrers } from './referrers.ts'
@@ -126,8 +126,12 @@ async function answerRepositoryRequest(
 ): Promise<Answer> {
   const { repository } = request
   const action = ACTIONS[request.kind]
-  const principal = await authenticate(region, exchange, repositoryScope(repository, action))
-  const grant = await authorize(region, principal, repository, action)
+  const scope =
+    request.kind === 'upload-start'
+      ? mountScope(repository, request.from)
+      : repositoryScope(repository, action)
+  const principal = await authenticate(region, exchange, scope)
+  const grant = await authorize(region, principal, repository, action, { scope })
   switch (request.kind) {
     case 'manifest-get':
       return getManifest(region, exchange, request, grant)
@@ -162,7 +166,7 @@ async function answerSessionRequest(
   const principal = await authenticate(region, exchange, repositoryScope(repository, action))
   const session = await region.sessions.load(request.sessionId)
   const isOwn = session !== null && principal.kind === 'key' && session.credential_id === principal.keyId
-  const grant = await authorize(region, principal, repository, action, isOwn)
+  const grant = await authorize(region, principal, repository, action, { ownRunningUpload: isOwn })
   const isExpired = session !== null && session.expires_at <= region.clock.nowMs()
   if (session === null || isExpired || !isOwnSession(session, repository, grant)) {
     throw new OciError('BLOB_UPLOAD_UNKNOWN')
