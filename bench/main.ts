@@ -66,7 +66,7 @@ async function main(): Promise<number> {
   return outcome.failures.length > 0 ? 1 : 0
 }
 
-/** Runs the chosen cases. One that fails is noted, and the others go on. */
+/** Runs the chosen cases. One that fails is noted, with what it measured before, and the others go on. */
 async function runCases(options: Options, folder: string): Promise<Outcome> {
   const say = (text: string): void => void process.stderr.write(`${text}\n`)
   if (options.profileFolder !== null) await mkdir(options.profileFolder, { recursive: true })
@@ -89,15 +89,16 @@ async function runCases(options: Options, folder: string): Promise<Outcome> {
   for (const which of allCases) {
     if (options.only !== null && !options.only.includes(which.id)) continue
     say(`${which.id}: ${which.title}`)
+    const recorded: Recorded[] = []
     try {
-      const recorded = await runCase(bench, which)
-      records.push(...recorded)
-      rows.push(...summarize(which, recorded))
+      await runCase(bench, which, recorded)
     } catch (cause) {
       const failure = `${which.id}: ${cause instanceof Error ? cause.message : String(cause)}`
       failures.push(failure)
       say(`  FAILED ${failure}`)
     }
+    records.push(...recorded)
+    rows.push(...summarize(which, recorded))
   }
   return { rows, records, failures }
 }

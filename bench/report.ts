@@ -184,7 +184,7 @@ function judge(goal: Goal, row: Row, rows: readonly Row[]): Row['goals'] {
   if (goal.valueAtMost !== undefined) {
     goals.push({
       text: `<= ${goal.valueAtMost} ${row.unit}`,
-      reached: berth?.value != null && berth.value.median <= goal.valueAtMost,
+      reached: (berth?.value?.median ?? Number.POSITIVE_INFINITY) <= goal.valueAtMost,
     })
   }
   if (goal.sameRateAs !== undefined) {

@@ -33,10 +33,10 @@ interface Entrant {
 
 /**
  * Runs one case: all of its servers run side by side, and in each round one after the other is measured, a different
- * one first each time. Stops them and removes their data at the end, also when a measurement throws.
+ * one first each time. Samples are added to `records` as they come, so that those before a failure are kept. Stops the
+ * servers and removes their data at the end, also when a measurement throws.
  */
-export async function runCase(bench: Bench, which: Case): Promise<Recorded[]> {
-  const records: Recorded[] = []
+export async function runCase(bench: Bench, which: Case, records: Recorded[]): Promise<void> {
   const { rounds } = bench.size
   if (which.freshServers) {
     for (let round = 0; round < rounds; round++) {
@@ -48,7 +48,6 @@ export async function runCase(bench: Bench, which: Case): Promise<Recorded[]> {
     const all = Array.from({ length: rounds }, (_, round) => round)
     await withEntrants(bench, which, 0, (entrants) => runStages(bench, which, entrants, all, records))
   }
-  return records
 }
 
 async function runStages(

@@ -94,8 +94,8 @@ async function launch(adapter: ServerAdapter, site: Site): Promise<{ child: Chil
   const log = await open(logPath, 'a')
   const begin = performance.now()
   const child = spawn(file, argv, { env, stdio: ['ignore', log.fd, log.fd] })
-  let failure: string | null = null
-  child.once('error', (error) => (failure = error.message))
+  const failures: string[] = []
+  child.once('error', (error) => failures.push(error.message))
   running.add(child)
   child.once('exit', () => running.delete(child))
   await log.close()
@@ -111,7 +111,9 @@ async function launch(adapter: ServerAdapter, site: Site): Promise<{ child: Chil
       child.kill('SIGKILL')
       const text = await readFile(logPath, 'utf8')
       const why =
-        failure === null ? `Its log ends:\n${text.slice(-2000)}` : `${failure}; ${adapter.whenMissing}`
+        failures.length === 0
+          ? `Its log ends:\n${text.slice(-2000)}`
+          : `${failures.join()}; ${adapter.whenMissing}`
       throw new Error(`${adapter.id} did not start. ${why}`)
     }
     await new Promise((resolve) => setTimeout(resolve, START_POLL_MS))
