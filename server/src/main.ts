@@ -55,7 +55,8 @@ export async function serve(env: NodeJS.ProcessEnv, streams: ServeStreams): Prom
 async function announce(app: App, config: Config, stdout: NodeJS.WritableStream): Promise<void> {
   const first = app.installation.firstStart
   if (first !== null && app.control !== null) {
-    const project = await prepareFirstProject(app.control)
+    // Who configures the operator token deploys by a plan, and wants neither a demo project nor a key in a log.
+    const project = first.operatorToken === null ? null : await prepareFirstProject(app.control)
     stdout.write(describeFirstStart(config, first, project))
   } else {
     stdout.write(describeStart(config))

@@ -18,33 +18,35 @@ export function describeStart(config: Config): string {
 export function describeFirstStart(
   config: Config,
   made: { operatorToken: string | null; setupToken: string },
-  { namespace, key }: FirstProject,
+  project: FirstProject | null,
 ): string {
-  const host = config.regions[0]?.host ?? ''
   const lines = [
     describeStart(config).trimEnd(),
     '',
     `  Set-up     ${config.consoleUrl}/setup?token=${made.setupToken}`,
     '             (works once)',
   ]
-  if (made.operatorToken !== null)
+  if (made.operatorToken !== null) {
     lines.push(
       '',
       '  Operator token, for "berth login" — shown only now, keep it:',
       `  ${made.operatorToken}`,
     )
-  lines.push(
-    '',
+  }
+  if (project !== null) lines.push('', ...firstPush(config, project))
+  return `${[...lines, '', ''].join('\n')}`
+}
+
+function firstPush(config: Config, { namespace, key }: FirstProject): string[] {
+  const host = config.regions[0]?.host ?? ''
+  return [
     `A first project, "${namespace}", is ready. Its API key is shown only now. Push an image:`,
     '',
     `  echo ${key} | docker login ${host} -u api --password-stdin`,
-    `  docker pull hello-world`,
+    '  docker pull hello-world',
     `  docker tag hello-world ${host}/${namespace}/hello-world`,
     `  docker push ${host}/${namespace}/hello-world`,
     '',
     `Any image that "docker images" lists will do in place of hello-world. Stop with Ctrl+C; data is in ${config.dataDir}.`,
-    '',
-    '',
-  )
-  return lines.join('\n')
+  ]
 }

@@ -28,6 +28,10 @@ export type BerthOptions = {
   stack?: Stack
   /** Slugs of the regions, each with a listener of its own. Default: `local` alone. */
   regions?: readonly string[]
+  /** host:port that clients use for the only region, when a proxy stands before the listener. */
+  regionHost?: string
+  /** What the listeners speak; `https` with BERTH_TLS_* in `env`. */
+  scheme?: 'http' | 'https'
   /** More environment; `undefined` takes a variable away. */
   env?: Record<string, string | undefined>
   /** Arguments of node before the entry point, such as `--import` of a module that makes faults. */
@@ -93,12 +97,14 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
   const base = {
     ...withoutBerth(process.env),
     ...addressEnvironment(consoleAddress, regionHosts),
+    ...(options.regionHost === undefined ? {} : { BERTH_REGIONS: `local=Local@${options.regionHost}` }),
     BERTH_DATA_DIR: dataDir,
     BERTH_OPERATOR_TOKEN: operatorToken,
     ...(await stackEnvironment(stack)),
     ...options.env,
   }
   let env: Record<string, string | undefined> = base
+  const scheme = options.scheme ?? 'http'
   const node = [...(options.nodeArguments ?? []), entryPoint]
   const launch = async (): Promise<ServerProcess> => {
     const started = await startProcess(process.execPath, [...node, 'serve'], {
@@ -106,7 +112,7 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
       env,
       name: 'berth',
     })
-    await waitUntilReady(started, () => allReady([consoleAddress, ...hosts]), readyTimeoutMs)
+    await waitUntilReady(started, () => allReady(scheme, [consoleAddress, ...hosts]), readyTimeoutMs)
     return started
   }
   let server = await launch()
@@ -122,10 +128,10 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
   })
   return {
     stack,
-    registryUrl: `http://${hosts[0]}`,
+    registryUrl: `${scheme}://${hosts[0]}`,
     registryHost: hosts[0] as string,
     regionHosts,
-    consoleUrl: `http://${consoleAddress}`,
+    consoleUrl: `${scheme}://${consoleAddress}`,
     operatorToken,
     dataDir,
     get pid() {
@@ -143,7 +149,7 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
     cli: (args, run = {}) =>
       runCommand(process.execPath, [entryPoint, ...args], { ...run, env: { ...env, ...run.env } }),
     log: () => server.output(),
-    ...consoleCalls(`http://${consoleAddress}`, operatorToken),
+    ...consoleCalls(`${scheme}://${consoleAddress}`, operatorToken),
     [Symbol.asyncDispose]: dispose,
   }
 }
@@ -189,9 +195,9 @@ function consoleCalls(
   }
 }
 
-async function allReady(addresses: readonly string[]): Promise<boolean> {
+async function allReady(scheme: string, addresses: readonly string[]): Promise<boolean> {
   for (const address of addresses) {
-    const response = await fetch(`http://${address}/readyz`)
+    const response = await fetch(`${scheme}://${address}/readyz`)
     await response.arrayBuffer()
     if (response.status !== 200) return false
   }

@@ -43,12 +43,13 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   server.on('checkContinue', options.handler)
   const stopWatching =
     options.tls === null ? () => {} : watchCertificate(server as https.Server, options.tls, options.log)
+  const connections = trackConnections(server)
   await listen(server, options)
   return {
     port: (server.address() as AddressInfo).port,
     stop: async (drainMs) => {
       stopWatching()
-      await drain(server, drainMs, options)
+      await drain(server, connections, drainMs, options)
     },
   }
 }
@@ -132,17 +133,55 @@ function listenMessage(error: NodeJS.ErrnoException, name: string, host: string,
   }
 }
 
-async function drain(server: http.Server, drainMs: number, { log, name }: ListenerOptions): Promise<void> {
+/** Which connections serve a request just now. Node counts one that never sent anything as busy. */
+interface Connections {
+  /** Closes what is idle, now and whenever something becomes idle from now on. */
+  closeIdle(): void
+}
+
+function trackConnections(server: http.Server): Connections {
+  const running = new Map<Socket, number>()
+  let closing = false
+
+  function change(socket: Socket, by: number): void {
+    const requests = running.get(socket)
+    if (requests === undefined) return
+    running.set(socket, requests + by)
+    if (closing && requests + by === 0) socket.end(() => socket.destroy())
+  }
+
+  const connectionEvent = server instanceof https.Server ? 'secureConnection' : 'connection'
+  server.on(connectionEvent, (socket: Socket) => {
+    running.set(socket, 0)
+    socket.once('close', () => running.delete(socket))
+  })
+  const onRequest = (request: http.IncomingMessage, response: http.ServerResponse) => {
+    change(request.socket, 1)
+    response.once('close', () => change(request.socket, -1))
+  }
+  server.prependListener('request', onRequest)
+  server.prependListener('checkContinue', onRequest)
+  return {
+    closeIdle: () => {
+      closing = true
+      for (const [socket, requests] of running) if (requests === 0) socket.destroy()
+    },
+  }
+}
+
+async function drain(
+  server: http.Server,
+  connections: Connections,
+  drainMs: number,
+  { log, name }: ListenerOptions,
+): Promise<void> {
   const closed = new Promise<void>((resolve) => server.close(() => resolve()))
-  server.closeIdleConnections()
-  // Connections that become idle while others drain are closed as well, or a kept-alive client would hold us.
-  const sweep = setInterval(() => server.closeIdleConnections(), 100)
+  connections.closeIdle()
   const limit = setTimeout(() => {
     log.warn({ listener: name, drainMs }, 'transfers were cut at the end of the drain time')
     server.closeAllConnections()
   }, drainMs)
   await closed
-  clearInterval(sweep)
   clearTimeout(limit)
 }
 

@@ -16,16 +16,17 @@ export class AuthenticationRequired extends OciError {
 }
 
 /**
- * WWW-Authenticate of a 401 answer: Bearer first, because many clients take the first one that they understand. The
- * realm is on the registry's own origin, which is what careful clients insist on.
+ * WWW-Authenticate of a 401 answer: Bearer alone. Basic is taken too, but a challenge that offers both makes docker
+ * answer both, and fail when it holds an identity token and no password (docs/adr/0006). The realm is on the registry's
+ * own origin, which is what careful clients insist on.
  */
-export function challengeHeaders(
+export function challengeHeader(
   origin: string,
   service: string,
   { scope, error }: Pick<AuthenticationRequired, 'scope' | 'error'>,
-): string[] {
+): string {
   const parameters = [`realm="${origin}/auth/token"`, `service="${service}"`]
   if (scope !== null) parameters.push(`scope="${scope}"`)
   if (error !== null) parameters.push(`error="${error}"`)
-  return [`Bearer ${parameters.join(',')}`, `Basic realm="${service}"`]
+  return `Bearer ${parameters.join(',')}`
 }

@@ -2,7 +2,7 @@ import { OciError, renderOciErrors, toOciError } from '@berth/oci/errors'
 import { BlobStoreError } from '../blobstore/blobstore.ts'
 import { DatabaseUnavailableError } from '../metastore/database.ts'
 import { type Answer, jsonAnswer } from './answer.ts'
-import { AuthenticationRequired, challengeHeaders } from './challenge.ts'
+import { AuthenticationRequired, challengeHeader } from './challenge.ts'
 import type { Exchange } from './exchange.ts'
 import { NO_STORE } from './headers.ts'
 import { UNAVAILABLE_RETRY_SECONDS } from './limits.ts'
@@ -35,7 +35,7 @@ export function renderError(runtime: RegionRuntime, exchange: Exchange, error: u
       : body
   const challenge =
     known instanceof AuthenticationRequired
-      ? { 'WWW-Authenticate': challengeHeaders(exchange.origin, runtime.region.host, known) }
+      ? { 'WWW-Authenticate': challengeHeader(exchange.origin, runtime.region.host, known) }
       : {}
   return jsonAnswer(known.status, shown, { ...NO_STORE, ...known.headers, ...challenge })
 }
