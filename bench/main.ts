@@ -38,6 +38,8 @@ async function main(): Promise<number> {
   try {
     outcome = await runCases(options, folder)
   } finally {
+    // None is left unless something unforeseen was thrown, and then it would keep this process alive.
+    killServers()
     await rm(folder, { recursive: true, force: true })
   }
   const machine = {

@@ -102,7 +102,7 @@ async function launch(adapter: ServerAdapter, site: Site): Promise<{ child: Chil
   while (!(await answers(site.port))) {
     const waitedMs = performance.now() - begin
     if (
-      failure !== null ||
+      failures.length > 0 ||
       child.exitCode !== null ||
       child.signalCode !== null ||
       waitedMs > START_LIMIT_MS
