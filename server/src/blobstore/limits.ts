@@ -17,7 +17,7 @@ export const blobStoreLimits = {
   fastSinkWriteMs: 100,
 
   /** Upload bytes in memory over all file writers that share a budget: half gathering, half being written. */
-  writeBudgetBytes: 48 * MIB,
+  writeBudgetBytes: 32 * MIB,
   /** A file writer gathers this much for one `writev` when few are open. */
   writeGatherMaxBytes: MIB,
   /** A file writer gathers at least this much, however many are open. */

@@ -13,7 +13,7 @@ export class FaultyFileSystem {
   readonly ledger: DurabilityLedger
   readonly fileSystem: FileSystem
   readonly #root: string
-  #plan: { at: number; fault: Fault } | null = null
+  #plan: { at: number | string; fault: Fault } | null = null
   #failed = false
 
   constructor(root: string) {
@@ -28,6 +28,12 @@ export class FaultyFileSystem {
     this.#plan = { at: this.operations.length + skip, fault }
   }
 
+  /** Makes the next operation of that name fail: `fsync`, `write`. */
+  failNext(operation: string, fault: Fault): void {
+    this.#failed = false
+    this.#plan = { at: operation, fault }
+  }
+
   /** Whether the planned fault has happened. */
   get failed(): boolean {
     return this.#failed
@@ -36,9 +42,11 @@ export class FaultyFileSystem {
   /** Counts an operation; answers the fault when it is its turn. */
   #next(operation: string, path: string): Fault | null {
     this.operations.push(`${operation} ${path.slice(this.#root.length + 1)}`)
-    if (this.#plan && this.operations.length - 1 === this.#plan.at) {
+    const plan = this.#plan
+    if (plan && (plan.at === operation || plan.at === this.operations.length - 1)) {
       this.#failed = true
-      return this.#plan.fault
+      this.#plan = null
+      return plan.fault
     }
     return null
   }
