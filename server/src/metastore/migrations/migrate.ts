@@ -27,12 +27,21 @@ export class DatabaseTooNewError extends Error {
   }
 }
 
+/** A file or schema of one kind was named where the other kind belongs. */
+export class WrongDatabaseKindError extends Error {
+  constructor(expected: DatabaseKind, found: string) {
+    super(`this is a ${found} database, not a ${expected} database: check the configured paths and schemas`)
+    this.name = 'WrongDatabaseKindError'
+  }
+}
+
 /**
  * Brings a database to the schema of this version. `tx` must be inside a transaction that excludes every other
  * migrating process (`BEGIN IMMEDIATE` on SQLite, an advisory lock on PostgreSQL); all steps and their records are
  * committed together. Answers the names of the migrations that were run.
  *
- * Throws `DatabaseTooNewError` when the database knows a migration that this version does not.
+ * Throws `DatabaseTooNewError` when the database knows a migration that this version does not, and
+ * `WrongDatabaseKindError`.
  */
 export async function migrate(
   tx: Kysely<unknown>,
@@ -48,7 +57,7 @@ export async function migrate(
     tx,
   )
   const foreign = rows.find((row) => row.kind !== kind)
-  if (foreign !== undefined) throw new Error(`this is a ${foreign.kind} database, not a ${kind} database`)
+  if (foreign !== undefined) throw new WrongDatabaseKindError(kind, foreign.kind)
   const applied = new Set(rows.map((row) => row.name))
   const known = new Set(migrations.map((migration) => migration.name))
   const unknown = [...applied].filter((name) => !known.has(name)).sort()

@@ -1,7 +1,7 @@
 import { type Kysely, sql } from 'kysely'
 import pg from 'pg'
 import { type Command, type Database, type DatabaseKind, DatabaseUnavailableError } from '../database.ts'
-import { migrate } from '../migrations/migrate.ts'
+import { DatabaseTooNewError, migrate, WrongDatabaseKindError } from '../migrations/migrate.ts'
 import { touchHealth } from '../queries/health.ts'
 import type { Schemas } from '../schemas.ts'
 import { toCallerError } from './errors.ts'
@@ -70,15 +70,17 @@ async function prepare(kind: DatabaseKind, options: PostgresDatabaseOptions): Pr
     await migrate(tx, kind, 'postgres', Date.now())
     await client.query('commit')
   } catch (error) {
-    throw error instanceof pg.DatabaseError || isConnectionError(error) ? toCallerError(error) : error
+    throw isOurs(error) ? error : toCallerError(error)
   } finally {
     await client.end().catch(() => undefined)
   }
 }
 
-/** Errors of the connection are plain `Error`s (of Node or of pg), and ours all have classes with names. */
-function isConnectionError(error: unknown): boolean {
-  return error instanceof Error && (error.name === 'Error' || error.name === 'AggregateError')
+/** Everything else comes from the connection or from the server. */
+function isOurs(error: unknown): boolean {
+  return [DatabaseTooNewError, WrongDatabaseKindError, UnsuitableServerError].some(
+    (type) => error instanceof type,
+  )
 }
 
 async function refuseUnsuitable(client: pg.Client, allowUnsafeDurability: boolean): Promise<void> {

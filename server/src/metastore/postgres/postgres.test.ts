@@ -11,7 +11,7 @@ import { createPostgresSessionStore } from './session-store.ts'
 let server: Postgres
 let url: string
 before(async () => {
-  server = await startPostgres({ fsync: true, settings: { deadlock_timeout: '20ms' } })
+  server = await startPostgres({ settings: { deadlock_timeout: '20ms' } })
   url = await createLocalizedDatabase()
 })
 after(async () => {
@@ -20,13 +20,18 @@ after(async () => {
 
 describeDatabase('postgres', async () => {
   return {
-    open: () => openPostgresDatabase('region', { url, schema: 'berth_region_contract-1' }),
+    open: () =>
+      openPostgresDatabase('region', { url, schema: 'berth_region_contract-1', allowUnsafeDurability: true }),
     dispose: () => assertNoConnections(),
   }
 })
 
 describeSessionStore('postgres', async () => {
-  const db = await openPostgresDatabase('region', { url, schema: 'berth_region_sessions' })
+  const db = await openPostgresDatabase('region', {
+    url,
+    schema: 'berth_region_sessions',
+    allowUnsafeDurability: true,
+  })
   return {
     store: createPostgresSessionStore(db),
     reopen: async () => createPostgresSessionStore(db),

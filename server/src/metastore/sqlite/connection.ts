@@ -1,10 +1,12 @@
 import { chmodSync } from 'node:fs'
 import { DatabaseSync } from 'node:sqlite'
-import { BUSY_TIMEOUT_MS, WAL_SIZE_LIMIT_BYTES } from './limits.ts'
+import { BUSY_TIMEOUT_MS, EXCLUSIVE_BUSY_TIMEOUT_MS, WAL_SIZE_LIMIT_BYTES } from './limits.ts'
 
 export interface ConnectionOptions {
-  /** `full`: a commit is on the disk when it returns. `normal`: only checkpoints wait for the disk. */
-  readonly synchronous: 'full' | 'normal'
+  /** `full`: a commit is on the disk when it returns. `off`: nothing waits for the disk, ever. */
+  readonly synchronous: 'full' | 'off'
+  /** No other connection can open the file, not even of this process. */
+  readonly exclusive?: boolean
   readonly queryOnly: boolean
   readonly cacheKib: number
   /** Pages after which a commit also runs a checkpoint; 0: somebody else does. */
@@ -16,9 +18,11 @@ export interface ConnectionOptions {
  * Throws the error of `node:sqlite`, or an `Error` when the filesystem does not support the write-ahead log.
  */
 export function openConnection(path: string, options: ConnectionOptions): DatabaseSync {
-  const connection = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, enableForeignKeyConstraints: true })
+  const timeout = options.exclusive === true ? EXCLUSIVE_BUSY_TIMEOUT_MS : BUSY_TIMEOUT_MS
+  const connection = new DatabaseSync(path, { timeout, enableForeignKeyConstraints: true })
   try {
     if (!options.queryOnly) chmodSync(path, 0o600)
+    if (options.exclusive === true) connection.exec('pragma locking_mode = exclusive')
     const mode = connection.prepare('pragma journal_mode = wal').get()
     if (mode?.['journal_mode'] !== 'wal') throw new Error(`${path}: the filesystem has no write-ahead log`)
     connection.exec(`pragma synchronous = ${options.synchronous}`)

@@ -23,6 +23,9 @@ export const COMMAND_TIMEOUT_CHECK_MS = 1000
 /** How long a connection waits for a lock that another connection or process holds. */
 export const BUSY_TIMEOUT_MS = 5000
 
+/** The same for a file that only one process may have: who holds it does not give it up soon. */
+export const EXCLUSIVE_BUSY_TIMEOUT_MS = 100
+
 /** Starts of the writer thread within `RESTART_WINDOW_MS`; after that, commands are refused until it has passed. */
 export const MAX_RESTARTS = 5
 export const RESTART_WINDOW_MS = 60_000
@@ -44,8 +47,8 @@ export const SESSION_CACHE_KIB = 2 * 1024
 /** Prepared statements that a connection keeps. Kysely makes the same text for the same query. */
 export const MAX_PREPARED_STATEMENTS = 500
 
-/** Writes to the upload sessions between two looks at their write-ahead log. */
-export const SESSION_WRITES_PER_LOOK = 64
-
-/** Pages after which a session's own commit runs the checkpoint, when no writer thread did (64 MiB). */
-export const SESSION_AUTO_CHECKPOINT_PAGES = 16_384
+/**
+ * Pages of the upload sessions' write-ahead log after which a commit copies them into the file (1 MiB): without a wait
+ * for the disk this takes about a millisecond of the main thread.
+ */
+export const SESSION_CHECKPOINT_PAGES = 256

@@ -3,38 +3,33 @@ import type { DatabaseSync } from 'node:sqlite'
 import { createUploadSessionTable } from '../migrations/upload-session-table.ts'
 import type { UploadProgress, UploadSessionRow, UploadSessionStore } from '../session-store.ts'
 import { UPLOAD_SESSION_COLUMNS, uploadSessionValues } from '../upload-session-columns.ts'
+import { type BootGuard, openBootGuard } from './boot-guard.ts'
 import { openConnection } from './connection.ts'
 import { toCallerError } from './errors.ts'
-import {
-  CHECKPOINT_PAGES,
-  SESSION_AUTO_CHECKPOINT_PAGES,
-  SESSION_CACHE_KIB,
-  SESSION_WRITES_PER_LOOK,
-} from './limits.ts'
+import { SESSION_CACHE_KIB, SESSION_CHECKPOINT_PAGES } from './limits.ts'
 import { kyselyOver } from './node-sqlite-dialect.ts'
 import { type Outcome, Statements } from './statements.ts'
-import type { SqliteWriter } from './writer.ts'
 
 /** Raised with each change of the table. An older or newer file is emptied: sessions need not survive an upgrade. */
 const SCHEMA_VERSION = 1
 
 /**
- * Opens the file of upload sessions (made if missing). Calls run at once in this thread, some ten microseconds each:
- * a commit does not wait for the disk, and checkpoints, which do, are left to the writer thread.
+ * Opens the file of upload sessions (made if missing). Calls run at once in this thread, some tens of microseconds
+ * each, and none of them waits for the disk: what the operating system has taken survives the end of this process,
+ * and when the machine itself went down, the file is not trusted and starts empty.
  *
- * Throws `DatabaseUnavailableError` when the file cannot be opened.
+ * Throws `DatabaseUnavailableError` when the file cannot be opened (`connection`: another process has it).
  */
-export async function openSqliteSessionStore(options: {
-  path: string
-  writer: SqliteWriter
-}): Promise<UploadSessionStore> {
+export async function openSqliteSessionStore(options: { path: string }): Promise<UploadSessionStore> {
   const path = resolve(options.path)
   try {
+    const guard = openBootGuard(path)
     const connection = openConnection(path, {
-      synchronous: 'normal',
+      synchronous: 'off',
+      exclusive: true,
       queryOnly: false,
       cacheKib: SESSION_CACHE_KIB,
-      autoCheckpointPages: SESSION_AUTO_CHECKPOINT_PAGES,
+      autoCheckpointPages: SESSION_CHECKPOINT_PAGES,
     })
     try {
       await prepareSchema(connection)
@@ -42,7 +37,7 @@ export async function openSqliteSessionStore(options: {
       connection.close()
       throw error
     }
-    return new SqliteSessionStore(connection, path, options.writer)
+    return new SqliteSessionStore(connection, guard)
   } catch (error) {
     throw toCallerError(error)
   }
@@ -65,16 +60,12 @@ const PLACEHOLDERS = UPLOAD_SESSION_COLUMNS.map(() => '?').join(', ')
 class SqliteSessionStore implements UploadSessionStore {
   readonly #connection: DatabaseSync
   readonly #statements: Statements
-  readonly #path: string
-  readonly #writer: SqliteWriter
-  #writes = 0
-  #checkpointing = false
+  readonly #guard: BootGuard
 
-  constructor(connection: DatabaseSync, path: string, writer: SqliteWriter) {
+  constructor(connection: DatabaseSync, guard: BootGuard) {
     this.#connection = connection
     this.#statements = new Statements(connection)
-    this.#path = path
-    this.#writer = writer
+    this.#guard = guard
   }
 
   async create(
@@ -82,11 +73,11 @@ class SqliteSessionStore implements UploadSessionStore {
     limits: { quotaLeftBytes: number | null; maxPerCredential: number },
   ): Promise<'created' | 'over_quota' | 'too_many'> {
     // This process is the only one with the file, and nothing here waits: what is read holds for what is written.
-    const open = this.#read('select count(*) as open from upload_session where credential_id = ?', [
+    const open = this.#run('select count(*) as open from upload_session where credential_id = ?', [
       row.credential_id,
     ])
     if (Number(open.rows[0]?.['open']) >= limits.maxPerCredential) return 'too_many'
-    const { changes } = this.#write(
+    const { changes } = this.#run(
       `insert into upload_session (${COLUMNS}) select ${PLACEHOLDERS}
        where ? is null or ? + (select coalesce(sum(reserved_bytes), 0) from upload_session where project_id = ?) <= ?`,
       [
@@ -101,7 +92,7 @@ class SqliteSessionStore implements UploadSessionStore {
   }
 
   async load(id: string): Promise<UploadSessionRow | null> {
-    return first(this.#read(`select ${COLUMNS} from upload_session where id = ?`, [id]))
+    return first(this.#run(`select ${COLUMNS} from upload_session where id = ?`, [id]))
   }
 
   async claim(
@@ -110,7 +101,7 @@ class SqliteSessionStore implements UploadSessionStore {
   ): Promise<UploadSessionRow | null> {
     const { owner, untilMs, nowMs, expectedOffsetBytes } = claim
     return first(
-      this.#write(
+      this.#run(
         `update upload_session set claimed_by = ?, claimed_until = ?
          where id = ? and expires_at > ? and (claimed_by is null or claimed_until <= ?) and (? is null or offset_bytes = ?)
          returning ${COLUMNS}`,
@@ -121,11 +112,11 @@ class SqliteSessionStore implements UploadSessionStore {
 
   async renewClaim(id: string, owner: string, untilMs: number): Promise<boolean> {
     const text = 'update upload_session set claimed_until = ? where id = ? and claimed_by = ?'
-    return this.#write(text, [untilMs, id, owner]).changes === 1
+    return this.#run(text, [untilMs, id, owner]).changes === 1
   }
 
   async reserve(id: string, reservedBytes: number, quotaLeftBytes: number | null): Promise<boolean> {
-    const { changes } = this.#write(
+    const { changes } = this.#run(
       `update upload_session set reserved_bytes = max(reserved_bytes, ?)
        where id = ? and (? is null or reserved_bytes >= ? or ? + (
          select coalesce(sum(other.reserved_bytes), 0) from upload_session as other
@@ -136,7 +127,7 @@ class SqliteSessionStore implements UploadSessionStore {
   }
 
   async saveProgress(id: string, owner: string, progress: UploadProgress): Promise<boolean> {
-    const { changes } = this.#write(
+    const { changes } = this.#run(
       `update upload_session set offset_bytes = ?, digest_so_far = ?, pending = ?, storage_state = ?, expires_at = ?,
          claimed_by = null, claimed_until = null
        where id = ? and claimed_by = ?`,
@@ -156,16 +147,16 @@ class SqliteSessionStore implements UploadSessionStore {
   async release(id: string, owner: string): Promise<void> {
     const text =
       'update upload_session set claimed_by = null, claimed_until = null where id = ? and claimed_by = ?'
-    this.#write(text, [id, owner])
+    this.#run(text, [id, owner])
   }
 
   async remove(id: string): Promise<void> {
-    this.#write('delete from upload_session where id = ?', [id])
+    this.#run('delete from upload_session where id = ?', [id])
   }
 
   async listExpired(nowMs: number, limit: number): Promise<UploadSessionRow[]> {
     return all(
-      this.#read(
+      this.#run(
         `select ${COLUMNS} from upload_session
          where expires_at <= ? and (claimed_by is null or claimed_until <= ?) order by expires_at, id limit ?`,
         [nowMs, nowMs, limit],
@@ -189,7 +180,7 @@ class SqliteSessionStore implements UploadSessionStore {
     }
     const where = conditions.join(' and ')
     return all(
-      this.#read(`select ${COLUMNS} from upload_session where ${where} order by id limit ?`, [
+      this.#run(`select ${COLUMNS} from upload_session where ${where} order by id limit ?`, [
         ...values,
         limit,
       ]),
@@ -199,44 +190,25 @@ class SqliteSessionStore implements UploadSessionStore {
   async reservedBytes(projectId: string): Promise<number> {
     const text =
       'select coalesce(sum(reserved_bytes), 0) as reserved from upload_session where project_id = ?'
-    return Number(this.#read(text, [projectId]).rows[0]?.['reserved'])
+    return Number(this.#run(text, [projectId]).rows[0]?.['reserved'])
   }
 
   async count(): Promise<number> {
-    return Number(this.#read('select count(*) as sessions from upload_session', []).rows[0]?.['sessions'])
+    return Number(this.#run('select count(*) as sessions from upload_session', []).rows[0]?.['sessions'])
   }
 
   async close(): Promise<void> {
-    if (this.#connection.isOpen) this.#connection.close()
+    if (!this.#connection.isOpen) return
+    this.#connection.close()
+    this.#guard.closeCleanly()
   }
 
-  #read(text: string, values: readonly unknown[]): Outcome {
+  #run(text: string, values: readonly unknown[]): Outcome {
     try {
       return this.#statements.run(text, values)
     } catch (error) {
       throw toCallerError(error)
     }
-  }
-
-  #write(text: string, values: readonly unknown[]): Outcome {
-    const outcome = this.#read(text, values)
-    this.#writes += 1
-    if (this.#writes % SESSION_WRITES_PER_LOOK === 0) this.#checkpointWhenLong()
-    return outcome
-  }
-
-  #checkpointWhenLong(): void {
-    if (this.#checkpointing) return
-    const state = this.#read('pragma wal_checkpoint(noop)', []).rows[0]
-    if (Number(state?.['log']) - Number(state?.['checkpointed']) < CHECKPOINT_PAGES) return
-    this.#checkpointing = true
-    // When the thread cannot do it, this connection's own limit does.
-    this.#writer
-      .checkpoint(this.#path)
-      .catch(() => undefined)
-      .finally(() => {
-        this.#checkpointing = false
-      })
   }
 }
 

@@ -29,7 +29,7 @@ describeSessionStore('sqlite', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'berth-metastore-'))
   const writer = startSqliteWriter({ commandsModule })
   const path = join(folder, 'sessions.db')
-  const open = () => openSqliteSessionStore({ path, writer })
+  const open = () => openSqliteSessionStore({ path })
   return {
     store: await open(),
     reopen: open,

@@ -67,7 +67,13 @@ function toRow(columns: readonly string[], tuple: readonly SQLOutputValue[]): Ro
   return row
 }
 
-/** node:sqlite binds every number as REAL, which turns `5 / ?` into a fraction: integers go in as integers. */
+/**
+ * node:sqlite binds every number as REAL, which turns `5 / ?` into a fraction: integers go in as integers. It also
+ * takes an object for named parameters and leaves what is missing null: anything unexpected is refused instead.
+ */
 function toInput(value: unknown): SQLInputValue {
-  return typeof value === 'number' && Number.isSafeInteger(value) ? BigInt(value) : (value as SQLInputValue)
+  if (typeof value === 'number') return Number.isSafeInteger(value) ? BigInt(value) : value
+  if (value === null || typeof value === 'string' || typeof value === 'bigint') return value
+  if (value instanceof Uint8Array) return value
+  throw new TypeError(`a value of type ${typeof value} cannot be stored`)
 }

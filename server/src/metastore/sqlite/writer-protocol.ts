@@ -32,14 +32,7 @@ export interface CloseRequest {
   readonly database: number
 }
 
-/** Moves what is in the write-ahead log of another file (upload sessions) into it, off the main thread. */
-export interface CheckpointRequest {
-  readonly type: 'checkpoint'
-  readonly call: number
-  readonly path: string
-}
-
-export type WriterRequest = OpenRequest | RunRequest | CloseRequest | CheckpointRequest
+export type WriterRequest = OpenRequest | RunRequest | CloseRequest
 
 export type Answer =
   | { readonly call: number; readonly ok: true; readonly result: unknown }

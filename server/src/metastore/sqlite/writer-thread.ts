@@ -1,9 +1,8 @@
-import { DatabaseSync } from 'node:sqlite'
 import { type MessagePort, parentPort, receiveMessageOnPort, workerData } from 'node:worker_threads'
 import { type AnyCommand, commandsByName } from '../commands.ts'
 import type { DatabaseKind } from '../database.ts'
 import { GroupWriter } from './group.ts'
-import { BUSY_TIMEOUT_MS, MAX_GROUP_BYTES, MAX_GROUP_COMMANDS } from './limits.ts'
+import { MAX_GROUP_BYTES, MAX_GROUP_COMMANDS } from './limits.ts'
 import { type Answer, type RunRequest, toErrorMessage, type WriterRequest } from './writer-protocol.ts'
 
 /*
@@ -93,24 +92,13 @@ async function attempt(request: Exclude<WriterRequest, RunRequest>): Promise<Ans
       const writer = new GroupWriter(request.kind, request.path, commands[request.kind])
       if (!request.again) await writer.open()
       writers.set(request.database, writer)
-    } else if (request.type === 'close') {
+    } else {
       writers.get(request.database)?.close()
       writers.delete(request.database)
-    } else {
-      checkpointFile(request.path)
     }
     return { call: request.call, ok: true, result: null }
   } catch (error) {
     return { call: request.call, ok: false, error: toErrorMessage(error) }
-  }
-}
-
-function checkpointFile(path: string): void {
-  const connection = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS })
-  try {
-    connection.exec('pragma wal_checkpoint(passive)')
-  } finally {
-    connection.close()
   }
 }
 

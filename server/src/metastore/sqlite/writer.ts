@@ -33,6 +33,7 @@ type Unsent<Request> = Request extends WriterRequest ? Omit<Request, 'call'> : n
  */
 export class SqliteWriter {
   readonly #commandsModule: string
+  readonly #commandTimeoutMs: number
   readonly #calls = new Map<number, Call>()
   readonly #databases = new Map<number, OpenedDatabase>()
   readonly #channels = new Map<string, EventEmitter>()
@@ -44,9 +45,11 @@ export class SqliteWriter {
   #lastDatabase = 0
   #closed = false
 
-  constructor(commandsModule: URL) {
+  constructor(commandsModule: URL, commandTimeoutMs: number) {
     this.#commandsModule = commandsModule.href
-    this.#timer = setInterval(() => this.#rejectOverdue(), COMMAND_TIMEOUT_CHECK_MS).unref()
+    this.#commandTimeoutMs = commandTimeoutMs
+    const checkMs = Math.min(COMMAND_TIMEOUT_CHECK_MS, commandTimeoutMs)
+    this.#timer = setInterval(() => this.#rejectOverdue(), checkMs).unref()
     this.#start()
   }
 
@@ -67,11 +70,6 @@ export class SqliteWriter {
   async closeDatabase(database: number): Promise<void> {
     this.#databases.delete(database)
     if (this.#worker !== null) await this.#send({ type: 'close', database }, 0)
-  }
-
-  /** Runs a checkpoint of another SQLite file, whose fsync would hold up the caller's thread. */
-  async checkpoint(path: string): Promise<void> {
-    await this.#send({ type: 'checkpoint', path }, 0)
   }
 
   /** Where the handles of one file tell each other about changes. */
@@ -182,19 +180,23 @@ export class SqliteWriter {
 
   /** A disk that hangs must not hold its callers for ever. Calls are in the order of their start. */
   #rejectOverdue(): void {
-    const limit = performance.now() - COMMAND_TIMEOUT_MS
+    const limit = performance.now() - this.#commandTimeoutMs
     for (const [number, call] of this.#calls) {
       if (call.startedAt > limit) return
-      const cause = new Error(`the disk did not answer within ${COMMAND_TIMEOUT_MS} ms`)
+      const cause = new Error(`the disk did not answer within ${this.#commandTimeoutMs} ms`)
       this.#take(number)?.reject(new DatabaseUnavailableError('io', cause))
     }
   }
 }
 
-/**
- * Starts the writer thread. `commandsModule` exports `COMMANDS` as `commands.ts` does, and is only given by tests
- * that need commands of their own.
- */
-export function startSqliteWriter(options: { commandsModule?: URL } = {}): SqliteWriter {
-  return new SqliteWriter(options.commandsModule ?? new URL('../commands.ts', import.meta.url))
+export interface SqliteWriterOptions {
+  /** Exports `COMMANDS` as `commands.ts` does; only for tests that need commands of their own. */
+  readonly commandsModule?: URL
+  readonly commandTimeoutMs?: number
+}
+
+/** Starts the writer thread of this process. */
+export function startSqliteWriter(options: SqliteWriterOptions = {}): SqliteWriter {
+  const commandsModule = options.commandsModule ?? new URL('../commands.ts', import.meta.url)
+  return new SqliteWriter(commandsModule, options.commandTimeoutMs ?? COMMAND_TIMEOUT_MS)
 }
