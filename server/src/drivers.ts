@@ -50,7 +50,7 @@ async function sqliteDrivers(config: Config, openBlobs: OpenBlobs): Promise<Driv
       const paths = layout.region(regionId)
       await mkdir(paths.folder, { recursive: true, mode: 0o700 })
       const db = await openSqliteDatabase('region', { path: paths.database, writer })
-      const sessions = await openSqliteSessionStore({ path: paths.sessions, writer })
+      const sessions = await openSqliteSessionStore({ path: paths.sessions })
       return { db, sessions, blobs: await openBlobs(regionId) }
     },
     close: () => writer.close(),

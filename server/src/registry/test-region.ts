@@ -158,7 +158,7 @@ async function startStack(
 ): Promise<Stack> {
   const writer = startSqliteWriter()
   const db = await openSqliteDatabase('region', { path: join(folder, 'region.db'), writer })
-  const sessions = await openSqliteSessionStore({ path: join(folder, 'sessions.db'), writer })
+  const sessions = await openSqliteSessionStore({ path: join(folder, 'sessions.db') })
   const files = await createFilesystemBlobStore({ root: join(folder, 'blobs'), nowMs: clock.nowMs })
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) })
   const server = http.createServer({ requestTimeout: 0, noDelay: true })

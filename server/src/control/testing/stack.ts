@@ -120,7 +120,7 @@ async function openRegion(
 ): Promise<TestRegion> {
   if (region === undefined) throw new TypeError('no such region')
   const regionDb = await openSqliteDatabase('region', { path: join(folder, `${region.id}.db`), writer })
-  const sessions = await openSqliteSessionStore({ path: join(folder, `${region.id}-sessions.db`), writer })
+  const sessions = await openSqliteSessionStore({ path: join(folder, `${region.id}-sessions.db`) })
   const collector = createTestCollector()
   const access = createRegionAccess({
     db: regionDb,
