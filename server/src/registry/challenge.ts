@@ -23,10 +23,13 @@ export class AuthenticationRequired extends OciError {
 export function challengeHeader(
   origin: string,
   service: string,
-  { scope, error }: Pick<AuthenticationRequired, 'scope' | 'error'>,
+  { scope, error, message }: Pick<AuthenticationRequired, 'scope' | 'error' | 'message'>,
 ): string {
   const parameters = [`realm="${origin}/auth/token"`, `service="${service}"`]
   if (scope !== null) parameters.push(`scope="${scope}"`)
-  if (error !== null) parameters.push(`error="${error}"`)
+  if (error !== null) {
+    // With an error here, docker shows this description and not the body's message.
+    parameters.push(`error="${error}"`, `error_description="${message.replaceAll(/["\\]/g, "'")}"`)
+  }
   return `Bearer ${parameters.join(',')}`
 }
