@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { clientAddress } from '../access/client-address.ts'
 import { requestOrigin } from './request-origin.ts'
 import type { RegionRuntime } from './runtime.ts'
@@ -23,13 +24,23 @@ export function openExchange(runtime: RegionRuntime, req: IncomingMessage, res: 
     req,
     res,
     requestId: randomUUID(),
-    clientAddress: clientAddress(
-      req.socket.remoteAddress,
-      header(req, 'x-forwarded-for'),
-      runtime.trustedProxies,
-    ),
+    clientAddress: addressOf(runtime, req),
     origin: requestOrigin(runtime, req),
   }
+}
+
+const directAddresses = new WeakMap<Socket, string>()
+
+/** The client's address. Of a connection without a proxy it stays the same, and reading it is not cheap. */
+function addressOf({ trustedProxies }: RegionRuntime, req: IncomingMessage): string {
+  const { socket } = req
+  const forwardedFor = header(req, 'x-forwarded-for')
+  if (forwardedFor !== undefined) return clientAddress(socket.remoteAddress, forwardedFor, trustedProxies)
+  const known = directAddresses.get(socket)
+  if (known !== undefined) return known
+  const address = clientAddress(socket.remoteAddress, undefined, trustedProxies)
+  directAddresses.set(socket, address)
+  return address
 }
 
 /** The one value of a header, joined when it was sent more than once; undefined when it is absent. */
