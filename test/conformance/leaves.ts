@@ -13,7 +13,7 @@ export function createLeafRecorder(): LeafRecorder {
   return {
     ran,
     leaf(path, name, items, run) {
-      test(name, async () => {
+      void test(name, async () => {
         for (const item of items) {
           await run(item)
           const key = `${path}: ${name}`

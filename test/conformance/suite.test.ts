@@ -13,7 +13,7 @@ import { expectError, expectStatus, parseJson } from './expect.ts'
 import { createLeafRecorder, type LeafRecorder } from './leaves.ts'
 import { manifestPath, pushManifest } from './pull-checks.ts'
 import { startRegistry } from './registry.ts'
-import { defineBlobCases } from './suite-blobs.ts'
+import { defineBlobCases } from './suite-blob-cases.ts'
 import {
   badDigestDataSet,
   sparseImageDataSet,
