@@ -14,8 +14,12 @@ export function isInteractive(io: Io): boolean {
 
 /** Width for tables; text that goes to a file or a pipe is not cut. */
 export function outputWidth(io: Io): number | null {
-  return io.stdout.isTTY === true ? (io.stdout.columns ?? 80) : null
+  if (io.stdout.isTTY !== true) return null
+  // A terminal that does not know its size says 0.
+  return io.stdout.columns > 0 ? io.stdout.columns : FALLBACK_WIDTH
 }
+
+const FALLBACK_WIDTH = 80
 
 /** Writes a line of the result. */
 export function print(io: Io, line: string): void {

@@ -65,9 +65,14 @@ async function login(io: Io, given: string | undefined, options: LoginOptions): 
 }
 
 function normalizeUrl(text: string): URL {
-  const withScheme = /^https?:\/\//i.test(text) ? text : `https://${text}`
-  const url = URL.parse(withScheme)
-  if (url === null || url.username !== '' || url.search !== '' || url.hash !== '') {
+  const url = URL.parse(text.includes('://') ? text : `https://${text}`)
+  if (
+    url === null ||
+    !/^https?:$/.test(url.protocol) ||
+    url.username !== '' ||
+    url.search !== '' ||
+    url.hash !== ''
+  ) {
     throw new CliError(
       'usage',
       `"${text}" is not the address of a console.`,
