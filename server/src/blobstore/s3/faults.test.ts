@@ -89,6 +89,16 @@ describe('s3 faults', () => {
     assert.ok((await readAll(impatient, key)).equals(whole))
   })
 
+  it('rejects a body that is complete but shorter than what was asked for', async () => {
+    const key = await upload(impatient, whole)
+    const source = await impatient.open(key, { start: 0, end: 0 })
+    proxy.failAfter(0, 'body short')
+    const range = { start: 1, end: whole.byteLength - 1 }
+    const pump = source?.pump({ async write() {} }, range, new AbortController().signal) ?? Promise.resolve()
+    await assert.rejects(pump, isStoreError('unavailable'))
+    await source?.close()
+  })
+
   it('reports a missing object as missing and a busy store as unavailable', async () => {
     const key = await upload(impatient, small)
     for (const call of [() => impatient.open(key), () => impatient.stat(key), () => impatient.delete(key)]) {

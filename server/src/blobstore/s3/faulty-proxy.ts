@@ -3,10 +3,10 @@ import { createServer, request } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
 /**
- * What happens to a request: the store says that it is busy; the store carries it out but the answer is lost; or the
- * answer breaks off in the middle of its body.
+ * What happens to a request: the store says that it is busy; the store carries it out but the answer is lost; the
+ * answer breaks off in the middle of its body; or it is complete, but shorter than what was asked for.
  */
-export type ProxyFault = 'busy' | 'answer lost' | 'body cut'
+export type ProxyFault = 'busy' | 'answer lost' | 'body cut' | 'body short'
 
 /** For fault tests: a proxy in front of an object store that spoils one request. */
 export class FaultyProxy {
@@ -59,6 +59,17 @@ export class FaultyProxy {
       if (fault === 'answer lost') {
         answer.resume()
         answer.on('end', () => outgoing.destroy())
+        return
+      }
+      if (fault === 'body short') {
+        answer.once('data', (chunk: Buffer) => {
+          outgoing.writeHead(answer.statusCode ?? 502, {
+            ...answer.headers,
+            'content-length': chunk.byteLength - 1,
+          })
+          outgoing.end(chunk.subarray(1))
+          answer.destroy()
+        })
         return
       }
       outgoing.writeHead(answer.statusCode ?? 502, answer.headers)

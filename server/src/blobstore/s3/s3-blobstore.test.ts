@@ -73,6 +73,21 @@ describe('s3', () => {
     assert.ok((await readAll(store, await commit(store, resumed, content))).equals(content))
   })
 
+  it('leaves nothing behind of an upload in many chunks', async () => {
+    const chunks = [300_000, 6 * MIB, 5 * MIB, 10, 5 * MIB].map((size, index) =>
+      contentOf(size, `chunk ${index}`),
+    )
+    let state = await store.createUpload(randomUUID())
+    let offsetBytes = 0
+    for (const chunk of chunks) {
+      state = await appendAll(store, state, offsetBytes, chunk)
+      offsetBytes += chunk.byteLength
+    }
+    const content = Buffer.concat(chunks)
+    assert.ok((await readAll(store, await commit(store, state, content))).equals(content))
+    assert.deepEqual(await unfinished(store), [])
+  })
+
   it('goes on with an upload that was read in between, and leaves nothing of it', async () => {
     const content = contentOf(23 * MIB, 'sealed')
     const first = content.subarray(0, 12 * MIB)
@@ -138,16 +153,19 @@ describe('s3', () => {
   })
 
   it('is unavailable, not empty, when the bucket does not exist or the key is wrong', async () => {
+    const key = await upload(store, contentOf(40_000, 'elsewhere'))
     const wrong = [
       { ...serverOptions(server, 'no-such-bucket') },
       { ...serverOptions(server, 'no-such-bucket'), secretAccessKey: 'wrong' },
     ]
     for (const options of wrong) {
       const other = await createS3BlobStore(options)
-      await assert.rejects(
-        other.ping(),
-        (error) => error instanceof BlobStoreError && error.reason === 'unavailable',
-      )
+      for (const call of [() => other.ping(), () => other.open(key)]) {
+        await assert.rejects(
+          call,
+          (error) => error instanceof BlobStoreError && error.reason === 'unavailable',
+        )
+      }
       await other.close()
     }
   })
