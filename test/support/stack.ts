@@ -14,7 +14,7 @@ export function currentStack(): Stack {
 
 /** One PostgreSQL and one S3 server for all tests of this process, started on first use, ended with the process. */
 export function sharedServices(): Promise<{ postgres: Postgres; s3: S3Server }> {
-  services ??= Promise.all([startPostgres({ shared: true }), startS3({ shared: true })]).then(
+  services ??= Promise.all([startPostgres({ shared: true, fsync: true }), startS3({ shared: true })]).then(
     ([postgres, s3]) => ({ postgres, s3 }),
   )
   return services
