@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { clientAddress } from '../access/client-address.ts'
+import { PROGRESS_WINDOW_MS } from './limits.ts'
 import { requestOrigin } from './request-origin.ts'
 import type { RegionRuntime } from './runtime.ts'
 
@@ -13,6 +14,8 @@ export interface Exchange {
   readonly clientAddress: string
   /** Scheme and host that the client may be sent to again; never what it merely claims. */
   readonly origin: string
+  /** In which enough of a body has to move, in either direction. */
+  readonly progressWindowMs: number
 }
 
 /** Begins an exchange. */
@@ -26,6 +29,7 @@ export function openExchange(runtime: RegionRuntime, req: IncomingMessage, res: 
     requestId: randomUUID(),
     clientAddress: addressOf(runtime, req),
     origin: requestOrigin(runtime, req),
+    progressWindowMs: runtime.limits.progressWindowMs ?? PROGRESS_WINDOW_MS,
   }
 }
 

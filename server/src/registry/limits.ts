@@ -21,6 +21,8 @@ export interface RegistryLimits {
   readonly blobLeaseMs: number
   /** How long a deleted manifest can be undeleted. */
   readonly trashMs: number
+  /** See PROGRESS_WINDOW_MS, which is the default. */
+  readonly progressWindowMs?: number
 }
 
 /** What a process without configuration (a test) uses. */

@@ -1,7 +1,7 @@
 import { OciError } from '@berth/oci/errors'
 import { ClientGone } from './errors.ts'
 import { bodyLength, type Exchange, expectsContinue } from './exchange.ts'
-import { MIN_PROGRESS_BYTES, PROGRESS_WINDOW_MS } from './limits.ts'
+import { MIN_PROGRESS_BYTES } from './limits.ts'
 
 /** Takes a chunk, which it owns from then on. A promise means: wait before the next one. */
 export type ChunkTaker = (chunk: Uint8Array) => Promise<void> | undefined
@@ -11,10 +11,10 @@ export type ChunkTaker = (chunk: Uint8Array) => Promise<void> | undefined
  * iterator: leaving an iterator early destroys the connection, and with it the answer that says why.
  *
  * Rejects with what `take` threw, with `ClientGone` when the connection ends before the body, and with
- * BLOB_UPLOAD_INVALID (408) when too few bytes come in a window in which we were ready for them.
+ * UNSUPPORTED (408) when too few bytes come in a window in which we were ready for them.
  */
 export function consumeBody(exchange: Exchange, take: ChunkTaker): Promise<number> {
-  const { req, res } = exchange
+  const { req, res, progressWindowMs } = exchange
   if (bodyLength(req) === 0) return Promise.resolve(0)
   if (expectsContinue(req)) res.writeContinue()
   return new Promise<number>((resolve, reject) => {
@@ -23,7 +23,7 @@ export function consumeBody(exchange: Exchange, take: ChunkTaker): Promise<numbe
     let wait: Promise<void> | null = null
     let hasEnded = false
 
-    const timer = setInterval(checkProgress, PROGRESS_WINDOW_MS)
+    const timer = setInterval(checkProgress, progressWindowMs)
     timer.unref()
     req.on('data', onData)
     req.on('end', onEnd)
@@ -63,7 +63,7 @@ export function consumeBody(exchange: Exchange, take: ChunkTaker): Promise<numbe
 
     function checkProgress(): void {
       if (wait === null && windowBytes < MIN_PROGRESS_BYTES) {
-        fail(new OciError('BLOB_UPLOAD_INVALID', 'the body came too slowly', { status: 408 }))
+        fail(new OciError('UNSUPPORTED', 'the body came too slowly', { status: 408 }))
       }
       windowBytes = 0
     }

@@ -2,7 +2,7 @@ import type { Answer, BlobBody } from './answer.ts'
 import { ClientGone } from './errors.ts'
 import { bodyLength, type Exchange, expectsContinue, isGone } from './exchange.ts'
 import { COMMON_HEADERS } from './headers.ts'
-import { MAX_DRAIN_BYTES, MAX_DRAIN_MS, MIN_PROGRESS_BYTES, PROGRESS_WINDOW_MS } from './limits.ts'
+import { MAX_DRAIN_BYTES, MAX_DRAIN_MS, MIN_PROGRESS_BYTES } from './limits.ts'
 
 const DRAIN_CHECK_MS = 250
 /** Bodies up to this size are copied into one write with their headers. */
@@ -31,7 +31,7 @@ export async function send(exchange: Exchange, answer: Answer): Promise<void> {
   else if (body === null || req.method === 'HEAD') res.end()
   else if (body.byteLength > ONE_WRITE_BYTES) res.end(body)
   // As a string of bytes it goes out in one write with the headers, which is most of the cost of a small answer.
-  else res.end(Buffer.from(body.buffer, body.byteOffset, body.byteLength).latin1Slice(), 'latin1')
+  else res.end(Buffer.from(body.buffer, body.byteOffset, body.byteLength).toString('latin1'), 'latin1')
 }
 
 function lengthHeader({ status, body }: Answer): Record<string, number> {
@@ -77,19 +77,19 @@ async function sendBlob(exchange: Exchange, { source, range }: BlobBody): Promis
  * Cuts a client that takes its bytes too slowly: nothing at all for a window, or a chunk at less than the least rate.
  * Node's socket time-out sees every byte that leaves, the deadline of a chunk sees a trickle.
  */
-function watchProgress({ res, req }: Exchange) {
+function watchProgress({ res, req, progressWindowMs }: Exchange) {
   const { socket } = req
   let deadline = Number.POSITIVE_INFINITY
   const cut = () => res.destroy()
   const timer = setInterval(() => {
     if (performance.now() > deadline) cut()
-  }, PROGRESS_WINDOW_MS)
+  }, progressWindowMs)
   timer.unref()
-  socket.setTimeout(PROGRESS_WINDOW_MS)
+  socket.setTimeout(progressWindowMs)
   socket.on('timeout', cut)
   return {
     sent(sizeBytes: number) {
-      deadline = performance.now() + PROGRESS_WINDOW_MS * (1 + sizeBytes / MIN_PROGRESS_BYTES)
+      deadline = performance.now() + progressWindowMs * (1 + sizeBytes / MIN_PROGRESS_BYTES)
     },
     left() {
       deadline = Number.POSITIVE_INFINITY

@@ -11,8 +11,10 @@ import { hashSecret, type MintedKey, mintKey } from '../access/key.ts'
 import { createRegionAccess, type RegionAccess } from '../access/region-access.ts'
 import type { BlobStore } from '../blobstore/blobstore.ts'
 import { createFilesystemBlobStore } from '../blobstore/filesystem/filesystem-blobstore.ts'
+import type { Database } from '../metastore/database.ts'
 import type { AccessKeyRules } from '../metastore/queries/access-copy.ts'
-import type { AccessProjectRow } from '../metastore/region-schema.ts'
+import type { AccessProjectRow, RegionSchema } from '../metastore/region-schema.ts'
+import type { UploadSessionStore } from '../metastore/session-store.ts'
 import { openSqliteDatabase } from '../metastore/sqlite/database.ts'
 import { openSqliteSessionStore } from '../metastore/sqlite/session-store.ts'
 import { startSqliteWriter } from '../metastore/sqlite/writer.ts'
@@ -33,6 +35,40 @@ export interface TestRegionOptions {
   readonly wrapBlobs?: (blobs: BlobStore) => BlobStore
   readonly tokenLifetimeSeconds?: number
   readonly port?: number
+  readonly trustedProxies?: readonly string[]
+}
+
+/** The databases of one region, opened. */
+export interface TestDatabases {
+  readonly db: Database<RegionSchema>
+  readonly sessions: UploadSessionStore
+  /** Closes both. */
+  close(): Promise<void>
+}
+
+/** Opens the databases of the region whose data is in a folder. Called again for each restart. */
+export type OpenDatabases = (folder: string) => Promise<TestDatabases>
+
+let openDatabases: OpenDatabases = openSqlite
+
+/** Makes regions that are opened from now on use other databases than SQLite. */
+export function useDatabases(open: OpenDatabases): void {
+  openDatabases = open
+}
+
+async function openSqlite(folder: string): Promise<TestDatabases> {
+  const writer = startSqliteWriter()
+  const db = await openSqliteDatabase('region', { path: join(folder, 'region.db'), writer })
+  const sessions = await openSqliteSessionStore({ path: join(folder, 'sessions.db') })
+  return {
+    db,
+    sessions,
+    async close() {
+      await sessions.close()
+      await db.close()
+      await writer.close()
+    },
+  }
 }
 
 export interface NewProject {
@@ -156,9 +192,8 @@ async function startStack(
   lines: string[],
   options: TestRegionOptions,
 ): Promise<Stack> {
-  const writer = startSqliteWriter()
-  const db = await openSqliteDatabase('region', { path: join(folder, 'region.db'), writer })
-  const sessions = await openSqliteSessionStore({ path: join(folder, 'sessions.db') })
+  const databases = await openDatabases(folder)
+  const { db, sessions } = databases
   const files = await createFilesystemBlobStore({ root: join(folder, 'blobs'), nowMs: clock.nowMs })
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) })
   const server = http.createServer({ requestTimeout: 0, noDelay: true })
@@ -191,7 +226,7 @@ async function startStack(
     clock,
     log,
     metrics: createMetrics(),
-    trustedProxies: parseCidrs([]) ?? { contains: () => false },
+    trustedProxies: parseCidrs(options.trustedProxies ?? []) ?? { contains: () => false },
   }
   const handler = createRegistryHandler(runtime)
   server.on('request', handler)
@@ -205,9 +240,7 @@ async function startStack(
       await new Promise((resolve) => server.close(resolve))
       await access.close()
       await files.close()
-      await sessions.close()
-      await db.close()
-      await writer.close()
+      await databases.close()
     },
   }
 }

@@ -42,7 +42,7 @@ export function announcedLength(
  * is returned; after an error here it is aborted already and the session is as before.
  *
  * Errors: SIZE_INVALID (413 when the blob is too large), DENIED (quota), BLOB_UPLOAD_UNKNOWN when the session was
- * cancelled meanwhile, 408, and `ClientGone`.
+ * cancelled meanwhile, UNSUPPORTED (408) when it comes too slowly, and `ClientGone`.
  */
 export async function receiveBody(
   region: ServedRegion,
