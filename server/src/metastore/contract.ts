@@ -112,7 +112,7 @@ function describeTransactions(use: () => Database<RegionSchema>): void {
     const [left, right] = [randomUUID(), randomUUID()]
     await use().run(setUsage, { projectId: left, usedBytes: 1000 })
     await use().run(setUsage, { projectId: right, usedBytes: 1000 })
-    const moves = Array.from({ length: 12 }, (_, index) =>
+    const moves = Array.from({ length: 6 }, (_, index) =>
       use().run(moveUsage, index % 2 === 0 ? { from: left, to: right } : { from: right, to: left }),
     )
     await Promise.all(moves)

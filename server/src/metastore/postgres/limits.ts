@@ -32,7 +32,7 @@ export const QUERY_TIMEOUT_MS = 30_000
 export const KEEP_ALIVE_DELAY_MS = 10_000
 
 /** Runs of a transaction that the server asks to repeat (serialization failure, deadlock). */
-export const MAX_ATTEMPTS = 6
+export const MAX_ATTEMPTS = 8
 
 /** The pause before the second run is a random time up to this, and up to twice as long before each further one. */
 export const RETRY_PAUSE_MS = 10

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto'
 import type pg from 'pg'
 import type { RegionSchema } from '../region-schema.ts'
 import type { UploadProgress, UploadSessionRow, UploadSessionStore } from '../session-store.ts'
@@ -15,7 +16,6 @@ export function createPostgresSessionStore(
 }
 
 const COLUMNS = UPLOAD_SESSION_COLUMNS.join(', ')
-const AFTER_ROW = UPLOAD_SESSION_COLUMNS.length + 1
 const TYPES: Partial<Record<(typeof UPLOAD_SESSION_COLUMNS)[number], string>> = {
   offset_bytes: 'bigint',
   reserved_bytes: 'bigint',
@@ -27,6 +27,27 @@ const TYPES: Partial<Record<(typeof UPLOAD_SESSION_COLUMNS)[number], string>> = 
 const TYPED_PLACEHOLDERS = UPLOAD_SESSION_COLUMNS.map(
   (column, index) => `$${index + 1}::${TYPES[column] ?? 'text'}`,
 ).join(', ')
+
+/** `$n` of a column of the row, and of the two limits that follow the row. */
+function placeholder(column: (typeof UPLOAD_SESSION_COLUMNS)[number]): string {
+  return `$${UPLOAD_SESSION_COLUMNS.indexOf(column) + 1}`
+}
+const QUOTA = `$${UPLOAD_SESSION_COLUMNS.length + 1}::bigint`
+const MAX_OPEN = `$${UPLOAD_SESSION_COLUMNS.length + 2}::bigint`
+
+/** Inserts when both limits allow it; answers how many were open before, and whether it inserted. */
+const INSERT_WITHIN_LIMITS = `
+  with mine as materialized (
+    select count(*) as open from upload_session where credential_id = ${placeholder('credential_id')}),
+  reserved as materialized (
+    select coalesce(sum(reserved_bytes), 0) as bytes from upload_session
+    where ${QUOTA} is not null and project_id = ${placeholder('project_id')}),
+  inserted as (
+    insert into upload_session (${COLUMNS}) select ${TYPED_PLACEHOLDERS} from mine, reserved
+    where open < ${MAX_OPEN}
+      and (${QUOTA} is null or bytes + ${placeholder('reserved_bytes')}::bigint <= ${QUOTA})
+    returning 1)
+  select mine.open, (select count(*) from inserted) as inserted from mine`
 
 /**
  * In front of a single statement: its own transaction then commits without waiting for the disk, in one round trip.
@@ -51,20 +72,14 @@ class PostgresSessionStore implements UploadSessionStore {
     const locks = [`credential/${row.credential_id}`]
     if (limits.quotaLeftBytes !== null) locks.unshift(`project/${row.project_id}`)
     return this.#locked(locks, async (client) => {
-      const open = await ask<{ open: number }>(
-        client,
-        'select count(*) as open from (select 1 from upload_session where credential_id = $1 limit $2) as mine',
-        [row.credential_id, limits.maxPerCredential],
-      )
-      if ((open.rows[0]?.open ?? 0) >= limits.maxPerCredential) return 'too_many'
-      const inserted = await ask(
-        client,
-        `insert into upload_session (${COLUMNS}) select ${TYPED_PLACEHOLDERS}
-         where $${AFTER_ROW}::bigint is null or $${AFTER_ROW + 1}::bigint +
-           (select coalesce(sum(reserved_bytes), 0) from upload_session where project_id = $${AFTER_ROW + 2}) <= $${AFTER_ROW}`,
-        [...uploadSessionValues(row), limits.quotaLeftBytes, row.reserved_bytes, row.project_id],
-      )
-      return inserted.rowCount === 1 ? 'created' : 'over_quota'
+      const answer = await ask<{ open: number; inserted: number }>(client, INSERT_WITHIN_LIMITS, [
+        ...uploadSessionValues(row),
+        limits.quotaLeftBytes,
+        limits.maxPerCredential,
+      ])
+      const { open = 0, inserted = 0 } = answer.rows[0] ?? {}
+      if (inserted === 1) return 'created'
+      return open >= limits.maxPerCredential ? 'too_many' : 'over_quota'
     })
   }
 
@@ -192,14 +207,10 @@ class PostgresSessionStore implements UploadSessionStore {
     const client = await acquire(this.#pool)
     let failed = true
     try {
-      await ask(client, 'begin isolation level read committed', [])
-      for (const lock of locks) {
-        await ask(
-          client,
-          "select set_config('synchronous_commit', 'off', true), pg_advisory_xact_lock(hashtextextended($1, 0))",
-          [this.#lockSpace + lock],
-        )
-      }
+      // One round trip: a text of several statements cannot have parameters, but the keys are only numbers.
+      const taken = locks.map((lock) => `select pg_advisory_xact_lock(${lockKey(this.#lockSpace + lock)})`)
+      const settings = ['begin isolation level read committed', 'set local synchronous_commit = off']
+      await ask(client, [...settings, ...taken].join('; '), [])
       const result = await work(client)
       await ask(client, 'commit', [])
       failed = false
@@ -209,6 +220,11 @@ class PostgresSessionStore implements UploadSessionStore {
       client.release(failed)
     }
   }
+}
+
+/** A 64-bit number for a name. Two names with one number would only wait for each other without need. */
+function lockKey(name: string): bigint {
+  return createHash('sha256').update(name).digest().readBigInt64BE()
 }
 
 async function ask<Row extends pg.QueryResultRow>(

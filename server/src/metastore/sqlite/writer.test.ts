@@ -113,6 +113,8 @@ describe('SQLite writer thread', () => {
     }
     await Promise.all(append(projectId, 1))
     assert.equal(await eventsOf(projectId), 1)
+    const content = new Uint8Array(1024 * 1024)
+    await db.run(storeBlob, { projectId, digest: 'sha256:1', content, sizeBytes: content.byteLength })
   })
 
   test('more commands than may wait are refused at once, and the others are done', async () => {
