@@ -64,8 +64,8 @@ function defineReads(target: Target, blob: Blob): void {
     }
   })
 
-  it('ignores what is no range of bytes', async () => {
-    for (const range of ['items=0-5', 'bytes', 'bytes=a-b', 'bytes=-']) {
+  it('ignores what is no range of bytes, or several', async () => {
+    for (const range of ['items=0-5', 'bytes', 'bytes=a-b', 'bytes=-', 'bytes=0-1,4-5']) {
       const reply = await client.request('GET', path, { headers: { range } })
       expectStatus(reply, 200)
       expectContent(reply, content)
