@@ -84,7 +84,7 @@ export const EXTENDED_LEASE_MS = 2 * HOUR_MS
  * A body or an answer that moves fewer bytes than this in a window is cut. There is no limit on the whole time: a
  * slow line may take a day for a large blob.
  */
-export const PROGRESS_WINDOW_MS = 30 * SECOND_MS
+export const PROGRESS_WINDOW_MS = 60 * SECOND_MS
 export const MIN_PROGRESS_BYTES = 16 * KIB
 
 /** What is still read of a refused body, so that the client gets to see the answer. */

@@ -107,7 +107,7 @@ function watchProgress({ res, req, progressWindowMs }: Exchange) {
  * and time: closing at once would make the kernel reset the connection, and the client would lose the answer. A body
  * that was not even asked for (`Expect: 100-continue`) never comes, so then the connection ends with the answer.
  */
-function leaveRequestBody({ req, res }: Exchange): void {
+function leaveRequestBody({ req, res, progressWindowMs }: Exchange): void {
   if (req.complete || bodyLength(req) === 0) return
   if (expectsContinue(req) && !req.readableDidRead) {
     res.setHeader('Connection', 'close')
@@ -117,12 +117,11 @@ function leaveRequestBody({ req, res }: Exchange): void {
     if (req.complete) return
     const { socket } = req
     const startBytes = socket.bytesRead
-    const startMs = performance.now()
+    const untilMs = performance.now() + Math.min(MAX_DRAIN_MS, progressWindowMs)
     req.removeAllListeners('data')
     req.resume()
     const timer = setInterval(() => {
-      const isOver =
-        socket.bytesRead - startBytes > MAX_DRAIN_BYTES || performance.now() - startMs > MAX_DRAIN_MS
+      const isOver = socket.bytesRead - startBytes > MAX_DRAIN_BYTES || performance.now() > untilMs
       if (isOver && !req.complete) socket.destroy()
       if (isOver || req.complete || socket.destroyed) clearInterval(timer)
     }, DRAIN_CHECK_MS)

@@ -114,6 +114,8 @@ export interface TestRegion {
   createKey(namespace: string, rules?: NewKey): Promise<MintedKey>
   revokeKey(id: string): Promise<void>
   call(method: string, path: string, options?: CallOptions): Promise<CallAnswer>
+  /** Open connections of the server. */
+  connections(): Promise<number>
   /** Stops the process's part (server, memory) and starts it again over the same data. */
   restart(): Promise<void>
   close(): Promise<void>
@@ -129,6 +131,7 @@ interface Stack {
   readonly runtime: RegionRuntime
   readonly access: RegionAccess
   readonly port: number
+  connections(): Promise<number>
   stop(): Promise<void>
 }
 
@@ -174,6 +177,7 @@ export async function openTestRegion(options: TestRegionOptions = {}): Promise<T
     call(method, path, more = {}) {
       return callPort(stack.port, method, path, { authorization, ...more })
     },
+    connections: () => stack.connections(),
     async restart() {
       await stack.stop()
       stack = await startStack(folder, control, clock, lines, { ...options, port: stack.port })
@@ -235,6 +239,10 @@ async function startStack(
     runtime,
     access,
     port,
+    connections: () =>
+      new Promise((resolve, reject) => {
+        server.getConnections((error, count) => (error ? reject(error) : resolve(count)))
+      }),
     async stop() {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
