@@ -1,4 +1,4 @@
-import { chmod, mkdir, open, readFile, rename } from 'node:fs/promises'
+import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import { homedir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { CliError } from './cli-error.ts'
@@ -67,6 +67,5 @@ export async function saveContexts(file: string, contexts: Contexts): Promise<vo
   } finally {
     await handle.close()
   }
-  await chmod(unfinished, 0o600)
   await rename(unfinished, file)
 }

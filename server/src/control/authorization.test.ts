@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { operationUrl } from '@berth/api/client'
+import { ApiError } from '@berth/api/errors'
 import type { Operation } from '@berth/api/operation'
-import { API_PREFIX, OPERATION_IDS, OPERATIONS } from '@berth/api/operations'
+import { API_PREFIX, OPERATION_IDS, OPERATIONS, type OperationId } from '@berth/api/operations'
 import { problem } from '@berth/api/problem'
 import { MAX_FAILURES_PER_CREDENTIAL } from '../access/limits.ts'
+import { callOperation } from './call-operation.ts'
 import { PUBLIC_PATHS } from './pages/routes.ts'
 import { type ConsolePrincipal, mayCall, mayInProject } from './principal.ts'
 import { openTestConsole, OPERATOR_TOKEN, type TestConsole } from './testing/stack.ts'
@@ -104,6 +106,41 @@ test('a principal of a kind that no rule names may do nothing', () => {
   assert.equal(mayCall(stranger, { kind: 'project', permission: 'project.read' }), false)
   assert.equal(mayCall(stranger, { kind: 'unheard' } as never), false)
 })
+
+test('who may not act in a project is told what is told of one that does not exist', async () => {
+  await opened.client.call('projects.create', { body: { name: 'Real', namespace: 'real' } })
+  const stranger = { kind: 'stranger' } as unknown as ConsolePrincipal
+  for (const id of OPERATION_IDS) {
+    const operation: Operation = OPERATIONS[id]
+    if (operation.access.kind !== 'project') continue
+    const answers = await Promise.all(['real', 'none'].map((project) => deniedAnswer(id, stranger, project)))
+    assert.deepEqual(answers[0], answers[1], id)
+  }
+})
+
+async function deniedAnswer(id: OperationId, principal: ConsolePrincipal, project: string): Promise<unknown> {
+  const { body } = GOOD_INPUT[id] ?? {}
+  const named = Object.keys((OPERATIONS[id] as Operation).params?.shape ?? {})
+  const input = {
+    params: Object.fromEntries(named.map((name) => [name, name === 'project' ? project : PARAMS[name]])),
+    query: {},
+    body: body ?? {},
+  }
+  const call = { principal, requestId: 'r', signal: new AbortController().signal, input }
+  try {
+    return await callOperation(opened.runtime, id, call)
+  } catch (error) {
+    assert.ok(error instanceof ApiError)
+    assert.equal(error.code, 'project_not_found')
+    return { code: error.code, detail: error.detail.replace(project, '') }
+  }
+}
+
+/** What an operation needs besides its path to get as far as the decision. */
+const GOOD_INPUT: Partial<Record<OperationId, { readonly body: object }>> = {
+  'projects.update': { body: { name: 'Mine now' } },
+  'apiKeys.create': { body: { name: 'mine' } },
+}
 
 test('failures are limited for the one who fails, and never lock the operator out', async () => {
   const authorization = 'Bearer always-the-same-wrong-token'

@@ -4,6 +4,8 @@ import { after, before, test } from 'node:test'
 import { ApiError, type ApiErrorCode } from '@berth/api/errors'
 import { OPERATIONS } from '@berth/api/operations'
 import { OCI_IMAGE_MANIFEST } from '@berth/oci/media-type'
+import { loadRepository } from '../metastore/queries/browse.ts'
+import { restoreTag } from '../metastore/queries/restore-tag.ts'
 import { pushImage, pushIndex } from './testing/content.ts'
 import { openTestConsole, type TestConsole } from './testing/stack.ts'
 
@@ -169,6 +171,19 @@ test('a deleted tag comes back, and a live one can be moved back to an earlier v
   await assert.rejects(opened.client.call('tags.show', { params }), fails('tag_not_found'))
   assert.equal((await undelete({})).digest, second.digest)
   assert.equal((await opened.client.call('manifests.show', { params: reference })).deletedAt, null)
+})
+
+test('a tag that was pushed again while it is restored is left alone', async () => {
+  const first = await pushImage(near('raced'), { tags: ['a'] })
+  const second = await pushImage(near('raced'), { tags: ['a'] })
+  const { db } = opened.near.control
+  const repository = await loadRepository(db.reader, projectId, 'raced')
+  const origin = { projectId, actor: 'operator', requestId: 'r', nowMs: Date.now() }
+  const target = { repositoryId: repository?.id ?? 0, path: 'raced', tag: 'a', digest: first.digest }
+  const outcome = await db.run(restoreTag, { ...origin, ...target, fromVersion: 1, onlyIfDeleted: true })
+  assert.deepEqual(outcome, { ok: false, reason: 'not_deleted' })
+  const tag = await opened.client.call('tags.show', { params: { ...at('raced'), tag: 'a' } })
+  assert.equal(tag.digest, second.digest)
 })
 
 test('a manifest is shown with its parts, its configuration and what refers to it', async () => {

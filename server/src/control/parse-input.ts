@@ -32,10 +32,21 @@ function parsePart(schema: z.ZodType | null, value: unknown, part: string, error
     if (part === 'query') refuseAll(value, errors)
     return undefined
   }
-  const result = schema.safeParse(value)
+  const result = schema.safeParse(value, { error: wordMistake })
   if (result.success) return result.data
   for (const issue of result.error.issues) errors.push(...fieldErrors(issue, part))
   return undefined
+}
+
+/** The library's own words, except where they name types of the language. */
+function wordMistake({
+  code,
+  input,
+}: {
+  readonly code: string
+  readonly input?: unknown
+}): string | undefined {
+  return code === 'invalid_type' && input === undefined ? 'is required' : undefined
 }
 
 /** An operation without a query takes none: a misspelt parameter must not pass unnoticed. */

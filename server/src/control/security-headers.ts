@@ -1,7 +1,7 @@
 import type { FastifyReply } from 'fastify'
 
 /** Headers of every answer. Nothing of the console is cached, framed, sniffed or read by another origin. */
-const SECURITY_HEADERS = {
+export const SECURITY_HEADERS = {
   'Cache-Control': 'no-store',
   'Content-Security-Policy':
     "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",

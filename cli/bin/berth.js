@@ -1,0 +1,9 @@
+#!/usr/bin/env node
+// Plain JavaScript, so that the compile cache is in use before the first TypeScript file is loaded: then a start neither
+// strips types nor compiles again what an earlier one did. The cache is kept beside the dependencies, whose owner is the
+// only one who may write there; where it cannot be written, nothing is kept.
+import { enableCompileCache } from 'node:module'
+import { fileURLToPath } from 'node:url'
+
+enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/berth', import.meta.url)))
+await import('../src/main.ts')
