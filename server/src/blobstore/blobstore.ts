@@ -79,7 +79,9 @@ export interface BlobStore {
   openUpload(state: UploadState, offsetBytes: number): Promise<BlobSource | null>
 
   /**
-   * Makes an upload permanent under a new key. When it resolves the bytes survive power loss: the file and its
+   * Makes an upload permanent under a new key, which no other commit, of this upload or another, has had or will have:
+   * the caller may delete it when it finds that it does not need it. So a second commit of an upload throws
+   * `upload_lost`, even when nobody got the first one's answer (or makes a copy of its own). When it resolves the bytes survive power loss: the file and its
    * directory entry are fsynced, or the object store has confirmed the whole object with this size. Exactly the first
    * `sizeBytes` are kept: what a failed chunk left beyond them is dropped. The caller has checked the digest.
    * A failure (an fsync error above all) leaves nothing that a retry would trust.

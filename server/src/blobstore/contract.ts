@@ -248,7 +248,7 @@ function describeResuming({ store, fixture }: Context): void {
   })
 }
 
-function describeEndings({ store }: Context): void {
+function describeEndings({ store, fixture }: Context): void {
   it('leaves committed bytes alone when the upload is cancelled afterwards', async () => {
     for (const sizeBytes of [100_000, 6 * MIB]) {
       const content = contentOf(sizeBytes, 'committed, then cancelled')
@@ -283,14 +283,21 @@ function describeEndings({ store }: Context): void {
     await assert.rejects(writer.close(), isStoreError('upload_lost'))
   })
 
-  it('commits once', async () => {
-    const content = contentOf(6 * MIB, 'once')
-    const state = await appendAll(store(), await store().createUpload(randomUUID()), 0, content)
-    const key = await commit(store(), state, content)
-    const again = await commit(store(), state, content).catch((error: unknown) => error)
-    // An object store cannot tell a repeated commit from one whose answer was lost: it may name the same bytes again.
-    assert.ok(again === key || isStoreError('upload_lost')(again), String(again))
-    assertSame(await readAll(store(), key), content)
+  it('commits once, so that no two commits share a key', async () => {
+    for (const sizeBytes of [100_000, 5 * MIB, 6 * MIB]) {
+      const content = contentOf(sizeBytes, 'once')
+      const state = await appendAll(store(), await store().createUpload(randomUUID()), 0, content)
+      const commits = [commit(store(), state, content), commit(store(), state, content)] as const
+      const [won, lost] = await Promise.allSettled(commits)
+      assert.ok(
+        won.status === 'fulfilled' && lost.status === 'rejected' && isStoreError('upload_lost')(lost.reason),
+      )
+      await assert.rejects(commit(store(), state, content), isStoreError('upload_lost'))
+      const replica = await fixture().openReplica()
+      await assert.rejects(commit(replica, state, content), isStoreError('upload_lost'))
+      await replica.close()
+      assertSame(await readAll(store(), won.value), content)
+    }
   })
 }
 

@@ -4,6 +4,7 @@ import type { BlobWriter, UploadState } from '../blobstore.ts'
 import { BlobStoreError } from '../blobstore.ts'
 import type { ByteBudget } from '../byte-budget.ts'
 import { blobStoreLimits } from '../limits.ts'
+import { Turns } from '../turns.ts'
 import type { FileSystem } from './file-system.ts'
 import { isMissing } from './file-system.ts'
 import { FileWriter } from './file-writer.ts'
@@ -30,7 +31,7 @@ export class OpenUploads {
   readonly #share: WriteShare
   readonly #syncSlots: ByteBudget
   readonly #entries = new Map<string, Entry>()
-  readonly #lastTurn = new Map<string, Promise<void>>()
+  readonly #turns = new Turns()
 
   constructor(
     fs: FileSystem,
@@ -45,24 +46,8 @@ export class OpenUploads {
   }
 
   /** Runs `act` when no other `act` of this upload runs. */
-  async inTurn<T>(uploadId: string, act: () => Promise<T>): Promise<T> {
-    const before = this.#lastTurn.get(uploadId)
-    const mine = (async () => {
-      await before
-      return act()
-    })()
-    const turn = mine.then(
-      () => {},
-      () => {},
-    )
-    this.#lastTurn.set(uploadId, turn)
-    try {
-      return await mine
-    } finally {
-      if (this.#lastTurn.get(uploadId) === turn) {
-        this.#lastTurn.delete(uploadId)
-      }
-    }
+  inTurn<T>(uploadId: string, act: () => Promise<T>): Promise<T> {
+    return this.#turns.take(uploadId, act)
   }
 
   /** Shuts out the upload's writer, drops what lies beyond `offsetBytes`, and opens a writer there. */

@@ -57,14 +57,21 @@ export async function translated<T>(what: string, act: () => Promise<T>): Promis
   }
 }
 
+/** How often the SDK sent the request that failed. */
+export function attemptsOf(error: unknown): number {
+  return metadataOf(error)?.attempts ?? 1
+}
+
 function nameOf(error: unknown): string {
   return error instanceof Error ? error.name : ''
 }
 
 function statusOf(error: unknown): number | undefined {
-  if (error instanceof Error && '$metadata' in error) {
-    const metadata = error.$metadata as { httpStatusCode?: number } | undefined
-    return metadata?.httpStatusCode
-  }
-  return undefined
+  return metadataOf(error)?.httpStatusCode
+}
+
+function metadataOf(error: unknown): { httpStatusCode?: number; attempts?: number } | undefined {
+  return error instanceof Error && '$metadata' in error
+    ? (error.$metadata as { httpStatusCode?: number; attempts?: number } | undefined)
+    : undefined
 }

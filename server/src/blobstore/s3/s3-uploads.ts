@@ -5,9 +5,10 @@ import type { Bucket } from './bucket.ts'
 import { blobPrefixOf, newBlobName, sealedNameOf, uploadPrefixOf } from './object-names.ts'
 import type { PartBuffer, PartBuffers } from './part-buffers.ts'
 import { partSizeBytes } from './part-sizes.ts'
-import { isLostMultipart, isMissingObject } from './s3-errors.ts'
+import { attemptsOf, isLostMultipart, isMissingObject } from './s3-errors.ts'
 import { S3Source } from './s3-source.ts'
 import { S3Writer } from './s3-writer.ts'
+import { Turns } from '../turns.ts'
 import { copyObject, multipartFrom } from './server-side-copy.ts'
 import type { MultipartProgress, UploadProgress } from './upload-progress.ts'
 import { cutProgress, multipartBytes, parseProgress, progressBytes } from './upload-progress.ts'
@@ -20,6 +21,7 @@ export class S3Uploads {
   readonly #buffers: PartBuffers
   readonly #copyMaxBytes: number
   readonly #writers = new Map<string, S3Writer>()
+  readonly #turns = new Turns()
 
   constructor(bucket: Bucket, buffers: PartBuffers, sizes: { copyMaxBytes: number }) {
     this.#bucket = bucket
@@ -29,6 +31,10 @@ export class S3Uploads {
 
   async openWriter(state: UploadState, offsetBytes: number): Promise<BlobWriter> {
     const stored = parseProgress(state)
+    return this.#turns.take(stored.uploadId, () => this.#openWriter(stored, offsetBytes))
+  }
+
+  async #openWriter(stored: UploadProgress, offsetBytes: number): Promise<BlobWriter> {
     await this.#shutOut(stored.uploadId)
     const wanted = cutProgress({ ...stored, obsolete: [] }, offsetBytes)
     const progress = await this.#revive(wanted)
@@ -56,7 +62,11 @@ export class S3Uploads {
    * committed blob. Otherwise fsck finds an orphan. This happens only when a chunked upload moves to another replica.
    */
   async openForReading(state: UploadState, offsetBytes: number): Promise<BlobSource | null> {
-    const progress = cutProgress(parseProgress(state), offsetBytes)
+    const stored = parseProgress(state)
+    return this.#turns.take(stored.uploadId, () => this.#openForReading(cutProgress(stored, offsetBytes)))
+  }
+
+  async #openForReading(progress: UploadProgress): Promise<BlobSource | null> {
     const sources: S3Source[] = []
     if (isStarted(progress)) {
       const sealed = await this.#seal(progress)
@@ -77,13 +87,15 @@ export class S3Uploads {
 
   async commit(state: UploadState, sizeBytes: number): Promise<StorageKey> {
     const progress = parseProgress(state)
+    return this.#turns.take(progress.uploadId, () => this.#commit(progress, sizeBytes))
+  }
+
+  async #commit(progress: UploadProgress, sizeBytes: number): Promise<StorageKey> {
     await this.#shutOut(progress.uploadId)
     if (progressBytes(progress) !== sizeBytes) {
       throw new BlobStoreError('upload_lost', `${progressBytes(progress)} bytes are stored, not ${sizeBytes}`)
     }
-    const key = isStarted(progress)
-      ? await this.#commitParts(progress, sizeBytes)
-      : await this.#commitSmall(progress)
+    const key = isStarted(progress) ? await this.#commitParts(progress) : await this.#commitSmall(progress)
     const stored = await this.#bucket.head(key)
     if (stored?.sizeBytes !== sizeBytes) {
       await this.#bucket.delete(key)
@@ -97,7 +109,11 @@ export class S3Uploads {
   }
 
   async cancel(state: UploadState): Promise<void> {
-    const { uploadId, multipart } = parseProgress(state)
+    const progress = parseProgress(state)
+    return this.#turns.take(progress.uploadId, () => this.#cancel(progress))
+  }
+
+  async #cancel({ uploadId, multipart }: UploadProgress): Promise<void> {
     await this.#shutOut(uploadId)
     if (multipart) {
       await this.#bucket.abortMultipart(multipart.name, multipart.multipartId)
@@ -139,50 +155,54 @@ export class S3Uploads {
     return key
   }
 
-  async #commitParts(progress: StartedProgress, sizeBytes: number): Promise<StorageKey> {
-    try {
-      return await this.#completeParts(progress)
-    } catch (error) {
-      if (!isLostMultipart(error)) {
-        throw error
-      }
-      // Completed already, and the answer lost? The name is of this multipart upload alone.
-      const stored = await this.#bucket.head(progress.multipart.name)
-      if (stored?.sizeBytes === sizeBytes) {
-        return progress.multipart.name
-      }
-      const revived = await this.#fromSealed(progress)
-      if (!revived) {
-        throw new BlobStoreError('upload_lost', 'the parts of the upload are gone', error)
-      }
-      const key = await this.#completeParts(revived)
-      await this.#delete(revived.obsolete).catch(() => {})
-      return key
+  /**
+   * Completing a multipart upload twice succeeds on AWS and others, and would give its name to two commits. The caller
+   * of one may delete it while a row of the other refers to it. So a name that has an object is never completed again.
+   */
+  async #commitParts(progress: StartedProgress): Promise<StorageKey> {
+    if ((await this.#bucket.head(progress.multipart.name)) === null) {
+      return this.#completeParts(progress)
     }
+    // Committed before, or joined to be read.
+    const revived = await this.#fromSealed(progress)
+    if (!revived) {
+      throw new BlobStoreError('upload_lost', 'the upload was committed already')
+    }
+    const key = await this.#completeParts(revived)
+    await this.#delete(revived.obsolete).catch(() => {})
+    return key
   }
 
   async #completeParts(progress: StartedProgress): Promise<StorageKey> {
     const { name, multipartId } = progress.multipart
     const etags = [...progress.multipart.etags]
     if (progress.tail) {
-      const { buffer, filledBytes } = await this.#loadTail(progress, progress.tail)
-      try {
-        etags.push(
-          await this.#bucket.uploadPart(
-            name,
-            multipartId,
-            etags.length + 1,
-            buffer.bytes.subarray(0, filledBytes),
-          ),
-        )
-      } catch (error) {
-        buffer.forget()
-        throw error
-      }
-      buffer.release()
+      etags.push(await this.#uploadTail(progress, progress.tail))
     }
-    await this.#bucket.completeMultipart(name, multipartId, etags)
+    try {
+      await this.#bucket.completeMultipart(name, multipartId, etags)
+    } catch (error) {
+      // A missing upload after more than one attempt: the first one completed it, and its answer got lost.
+      if (isMissingObject(error) && attemptsOf(error) > 1 && (await this.#bucket.head(name)) !== null) {
+        return name
+      }
+      throw partsError(error)
+    }
     return name
+  }
+
+  async #uploadTail(progress: StartedProgress, tail: { name: string; sizeBytes: number }): Promise<string> {
+    const { name, multipartId, etags } = progress.multipart
+    const { buffer, filledBytes } = await this.#loadTail(progress, tail)
+    const bytes = buffer.bytes.subarray(0, filledBytes)
+    try {
+      const etag = await this.#bucket.uploadPart(name, multipartId, etags.length + 1, bytes)
+      buffer.release()
+      return etag
+    } catch (error) {
+      buffer.forget()
+      throw partsError(error)
+    }
   }
 
   /** Makes sure that there is a multipart upload to go on with. */
@@ -272,6 +292,12 @@ export class S3Uploads {
   async #delete(names: readonly string[]): Promise<void> {
     await Promise.all(names.map((name) => this.#bucket.delete(name)))
   }
+}
+
+function partsError(error: unknown): unknown {
+  return isLostMultipart(error)
+    ? new BlobStoreError('upload_lost', 'the parts of the upload are gone', error)
+    : error
 }
 
 function isStarted(progress: UploadProgress): progress is StartedProgress {
