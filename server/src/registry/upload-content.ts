@@ -69,7 +69,7 @@ export function openAppender(
       pending = []
       if (writer !== null) await writer.abort()
       writer = null
-      if (state !== null && state !== firstState) await blobs.cancelUpload(state)
+      if (state !== null && firstState === null) await blobs.cancelUpload(state)
     },
   }
 }
