@@ -2,6 +2,7 @@
  * Installs what a suite needs, or says what is missing and how to get it: Debian packages with apt when this
  * runs as root on Debian or Ubuntu, Go programs built at a pinned version through the Go module proxy.
  */
+import { createHash } from 'node:crypto'
 import {
   accessSync,
   constants,
@@ -17,7 +18,7 @@ import {
 import { homedir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { CommandError, runCommand, waitFor } from './process.ts'
-import { type AptTool, type GoTool, type ToolName, tools } from './tool-table.ts'
+import { type AptTool, type GoSource, type GoTool, type ToolName, tools } from './tool-table.ts'
 
 const aptTimeoutMs = 15 * 60_000
 const goBuildTimeoutMs = 20 * 60_000
@@ -81,7 +82,7 @@ export function findTool(name: ToolName): string | null {
   const override = process.env[`BERTH_TOOL_${name.toUpperCase().replaceAll('-', '_')}`]
   if (override) return isExecutable(override) ? override : null
   const tool = tools[name]
-  if (tool.kind === 'go') {
+  if (tool.kind !== 'apt') {
     const built = join(goToolFolder(name, tool), tool.command)
     return isExecutable(built) ? built : null
   }
@@ -109,12 +110,12 @@ export function toolCacheFolder(): string {
 async function install(names: ToolName[]): Promise<MissingTool[]> {
   const problems: MissingTool[] = []
   const absent = names.filter((name) => findTool(name) === null) // Another process may have been faster.
-  const goTools = absent.filter((name) => tools[name].kind === 'go')
+  const goTools = absent.filter((name) => tools[name].kind !== 'apt')
   const aptTools = absent.filter((name) => tools[name].kind === 'apt')
   if (goTools.length > 0 && findCommand('go') === null && !aptTools.includes('go')) aptTools.push('go')
   if (aptTools.length > 0) problems.push(...(await installWithApt(aptTools)))
   for (const name of goTools) {
-    const problem = await buildGoTool(name, tools[name] as GoTool)
+    const problem = await buildGoTool(name, tools[name] as GoTool | GoSource)
     if (problem !== null) problems.push({ name, reason: problem, howToGet: howToGet(name) })
   }
   return problems
@@ -156,7 +157,7 @@ function aptGet(args: string[]): Promise<unknown> {
 }
 
 /** Builds one Go program into the cache. Returns why it could not be built, or null. */
-async function buildGoTool(name: ToolName, tool: GoTool): Promise<string | null> {
+async function buildGoTool(name: ToolName, tool: GoTool | GoSource): Promise<string | null> {
   const go = findCommand('go')
   if (go === null) return 'Go is not installed'
   const folder = goToolFolder(name, tool)
@@ -166,10 +167,15 @@ async function buildGoTool(name: ToolName, tool: GoTool): Promise<string | null>
   rmSync(building, { recursive: true, force: true })
   mkdirSync(building, { recursive: true })
   const startedAt = performance.now()
-  say(`building ${name} ${tool.version} (Go, about a minute)`)
+  say(`building ${name} ${goVersion(tool)} (Go, about a minute)`)
+  const flags = ['-trimpath', '-ldflags=-s -w']
+  const [cwd, args] =
+    tool.kind === 'go'
+      ? [building, ['install', ...flags, `${tool.importPath}@${tool.version}`]]
+      : [sourceFolder(tool), ['build', ...flags, '-mod=readonly', '-o', join(building, tool.command), '.']]
   try {
-    await runCommand(go, ['install', '-trimpath', '-ldflags=-s -w', `${tool.importPath}@${tool.version}`], {
-      cwd: building,
+    await runCommand(go, args, {
+      cwd,
       // GOWORK off and a folder of its own: nothing of the caller's module may change the build.
       env: { GOTOOLCHAIN: 'auto', ...process.env, GOBIN: building, CGO_ENABLED: '0', GOWORK: 'off' },
       timeoutMs: goBuildTimeoutMs,
@@ -193,14 +199,30 @@ function recentRefusal(path: string): string | null {
   return readFileSync(path, 'utf8')
 }
 
-function goToolFolder(name: ToolName, tool: GoTool): string {
-  return join(toolCacheFolder(), `${name}-${tool.version}-${process.platform}-${process.arch}`)
+function goToolFolder(name: ToolName, tool: GoTool | GoSource): string {
+  return join(toolCacheFolder(), `${name}-${goVersion(tool)}-${process.platform}-${process.arch}`)
+}
+
+/** The pinned version, or for sources of our own a name that changes with them. */
+function goVersion(tool: GoTool | GoSource): string {
+  if (tool.kind === 'go') return tool.version
+  const hash = createHash('sha256')
+  for (const name of readdirSync(sourceFolder(tool)).sort()) {
+    hash.update(name).update(readFileSync(join(sourceFolder(tool), name)))
+  }
+  return hash.digest('hex').slice(0, 12)
+}
+
+function sourceFolder(tool: GoSource): string {
+  return join(import.meta.dirname, tool.folder)
 }
 
 function howToGet(name: ToolName): string {
   const tool = tools[name]
+  const override = `BERTH_TOOL_${name.toUpperCase().replaceAll('-', '_')}=<path>`
+  if (tool.kind === 'go-source') return `build it with Go in ${sourceFolder(tool)}, then ${override}`
   if (tool.kind === 'go') {
-    return `go install ${tool.importPath}@${tool.version} (see ${tool.homepage}), then BERTH_TOOL_${name.toUpperCase().replaceAll('-', '_')}=<path>`
+    return `go install ${tool.importPath}@${tool.version} (see ${tool.homepage}), then ${override}`
   }
   if (findCommand('apt-get') === null) return `your system's package of ${tool.commands.join(', ')}`
   return `sudo apt-get install -y --no-install-recommends ${tool.packages.join(' ')}`
