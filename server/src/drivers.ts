@@ -13,9 +13,13 @@ import type { UploadSessionStore } from './metastore/session-store.ts'
  */
 
 /** What one region keeps its data in. */
-export interface RegionStorage {
-  readonly db: Database<RegionSchema>
+export interface RegionStorage extends RegionContent {
   readonly sessions: UploadSessionStore
+}
+
+/** The part of it that several processes may have open at once. */
+export interface RegionContent {
+  readonly db: Database<RegionSchema>
   readonly blobs: BlobStore
 }
 
@@ -23,6 +27,8 @@ export interface RegionStorage {
 export interface Drivers {
   openControlDatabase(): Promise<Database<ControlSchema>>
   openRegion(regionId: string): Promise<RegionStorage>
+  /** For what runs beside a server: in the embedded mode the upload sessions are the server's alone. */
+  openRegionContent(regionId: string): Promise<RegionContent>
   close(): Promise<void>
 }
 
@@ -44,15 +50,22 @@ async function sqliteDrivers(config: Config, openBlobs: OpenBlobs): Promise<Driv
   ])
   const layout = dataDirLayout(config.dataDir)
   const writer = startSqliteWriter()
+  const openDatabase = async (regionId: string): Promise<Database<RegionSchema>> => {
+    const paths = layout.region(regionId)
+    await mkdir(paths.folder, { recursive: true, mode: 0o700 })
+    return openSqliteDatabase('region', { path: paths.database, writer })
+  }
   return {
     openControlDatabase: () => openSqliteDatabase('control', { path: layout.controlDatabase, writer }),
     openRegion: async (regionId) => {
-      const paths = layout.region(regionId)
-      await mkdir(paths.folder, { recursive: true, mode: 0o700 })
-      const db = await openSqliteDatabase('region', { path: paths.database, writer })
-      const sessions = await openSqliteSessionStore({ path: paths.sessions })
+      const db = await openDatabase(regionId)
+      const sessions = await openSqliteSessionStore({ path: layout.region(regionId).sessions })
       return { db, sessions, blobs: await openBlobs(regionId) }
     },
+    openRegionContent: async (regionId) => ({
+      db: await openDatabase(regionId),
+      blobs: await openBlobs(regionId),
+    }),
     close: () => writer.close(),
   }
 }
@@ -63,13 +76,20 @@ async function postgresDrivers(config: Config, url: string, openBlobs: OpenBlobs
     import('./metastore/postgres/session-store.ts'),
   ])
   const poolSize = config.databasePoolSize
+  const openDatabase = (regionId: string) => {
+    const schema = `berth_region_${regionId.replaceAll('-', '_')}`
+    return openPostgresDatabase('region', { url, schema, poolSize })
+  }
   return {
     openControlDatabase: () => openPostgresDatabase('control', { url, schema: 'berth_control', poolSize }),
     openRegion: async (regionId) => {
-      const schema = `berth_region_${regionId.replaceAll('-', '_')}`
-      const db = await openPostgresDatabase('region', { url, schema, poolSize })
+      const db = await openDatabase(regionId)
       return { db, sessions: createPostgresSessionStore(db), blobs: await openBlobs(regionId) }
     },
+    openRegionContent: async (regionId) => ({
+      db: await openDatabase(regionId),
+      blobs: await openBlobs(regionId),
+    }),
     close: async () => {},
   }
 }

@@ -41,9 +41,8 @@ export async function checkInstallation(env: NodeJS.ProcessEnv, command: FsckCom
   const results: RegionFsck[] = []
   for (const { id } of config.regions) {
     if (command.region !== null && command.region !== id) continue
-    const storage = await drivers.openRegion(id)
+    const storage = await drivers.openRegionContent(id)
     cleanup.defer(async () => {
-      await storage.sessions.close()
       await storage.blobs.close()
       await storage.db.close()
     })
