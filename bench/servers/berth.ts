@@ -3,7 +3,7 @@ import { call } from '../http.ts'
 import type { Scope, ServerAdapter, Site } from './server.ts'
 
 const OPERATOR_TOKEN = 'bench-operator-token-0123456789abcdef'
-const ENTRY = join(import.meta.dirname, '../../cli/src/main.ts')
+const ENTRY = join(import.meta.dirname, '../../cli/bin/berth.js')
 
 /**
  * Berth as `npm start` runs it: one process, SQLite and a blob folder, its default log. Requests carry the Bearer token

@@ -7,7 +7,7 @@ import { waitUntilApplied } from './access/revocation.ts'
 import type { Config } from './config/config.ts'
 import { openDataDir } from './config/data-dir.ts'
 import type { RegionSetting } from './config/parse-value.ts'
-import { createConsole } from './control/console.ts'
+import { renderConsoleRefusal } from './control/http-refusal.ts'
 import { type Installation, openInstallation } from './control/installation/service.ts'
 import { bearerToken } from './control/operator-auth.ts'
 import type { ControlRegion, ControlRuntime } from './control/runtime.ts'
@@ -24,6 +24,7 @@ import type { Database } from './metastore/database.ts'
 import { type DatabaseClock, startDatabaseClock } from './metastore/database-clock.ts'
 import { listReplicas } from './metastore/queries/access-replica.ts'
 import { syncRegions } from './metastore/queries/region.ts'
+import { renderRegistryRefusal } from './registry/http-refusal.ts'
 import { createRegistryHandler } from './registry/routes.ts'
 import type { BlobDelivery } from './registry/runtime.ts'
 import type { Logger } from './telemetry/log.ts'
@@ -324,7 +325,9 @@ async function listen(shared: Shared, served: Served, cleanup: AsyncDisposableSt
   const listeners: Listener[] = []
   const add = async (name: string, address: { host: string; port: number }, handler: RequestListener) => {
     onStep(`listening on ${address.host}:${address.port}`)
-    listeners.push(await startListener({ name, ...address, tls, log, handler: withHealth(health, handler) }))
+    const renderRefusal = name === 'console' ? renderConsoleRefusal : renderRegistryRefusal
+    const options = { name, ...address, tls, log, renderRefusal, handler: withHealth(health, handler) }
+    listeners.push(await startListener(options))
   }
   // All listeners drain together: the last thing to start is the first to stop.
   cleanup.defer(async () => {
@@ -332,11 +335,41 @@ async function listen(shared: Shared, served: Served, cleanup: AsyncDisposableSt
     await Promise.all(listeners.map((listener) => listener.stop(config.drainMs)))
   })
   if (served.control !== null) {
-    const console = await createConsole(served.control)
+    const console = openConsoleLazily(served.control)
     cleanup.defer(() => console.close())
-    await add('console', config.consoleAddr, (request, response) => console.routing(request, response))
+    await add('console', config.consoleAddr, console.handler)
   }
   await listenForRegions(served.regions, config, add)
+}
+
+/**
+ * The console, loaded by its first request: its web framework and schemas are a fifth of the idle memory and most of the
+ * time of a start, and a process that only serves pushes and pulls never needs them.
+ */
+function openConsoleLazily(runtime: ControlRuntime): {
+  handler: RequestListener
+  close: () => Promise<void>
+} {
+  const open = async () => {
+    const { createConsole } = await import('./control/console.ts')
+    return createConsole(runtime)
+  }
+  let opened: ReturnType<typeof open> | null = null
+  return {
+    handler: (request, response) => {
+      opened ??= open()
+      opened.then(
+        (console) => console.routing(request, response),
+        (error: unknown) => {
+          runtime.log.error({ err: error }, 'the console could not be loaded')
+          response.destroy()
+        },
+      )
+    },
+    close: async () => {
+      if (opened !== null) await (await opened).close()
+    },
+  }
 }
 
 async function listenForRegions(

@@ -10,7 +10,7 @@ import { createLayout } from '../support/layout.ts'
 import { freePort, type ServerProcess, startProcess, temporaryFolder, waitFor } from '../support/process.ts'
 import { startDockerd } from '../support/servers/dockerd.ts'
 
-const entryPoint = join(import.meta.dirname, '..', '..', 'cli', 'src', 'main.ts')
+const entryPoint = join(import.meta.dirname, '..', '..', 'cli', 'bin', 'berth.js')
 const START_TIMEOUT_MS = 30_000
 const READY = /Berth is running/
 

@@ -15,7 +15,7 @@ import { currentStack, stackEnvironment } from './stack.ts'
 import type { Stack } from './suite-files.ts'
 
 const repository = join(import.meta.dirname, '..', '..')
-const entryPoint = join(repository, 'cli', 'src', 'main.ts')
+const entryPoint = join(repository, 'cli', 'bin', 'berth.js')
 const readyTimeoutMs = 30_000
 const stopTimeoutMs = 30_000
 

@@ -1,4 +1,5 @@
-import { RateLimiterMemory, type RateLimiterRes } from 'rate-limiter-flexible'
+import { createRequire } from 'node:module'
+import type { RateLimiterMemory as MemoryLimiter, RateLimiterRes } from 'rate-limiter-flexible'
 import { addressIdentity } from './cidr.ts'
 import {
   FAILURE_WINDOW_SECONDS,
@@ -6,6 +7,11 @@ import {
   MAX_FAILING_CREDENTIALS_PER_ADDRESS,
   MAX_FAILURES_PER_CREDENTIAL,
 } from './limits.ts'
+
+// Only the limiter in memory: the package's main file loads one for each of twenty databases, 10 MiB of them.
+const RateLimiterMemory = createRequire(import.meta.url)(
+  'rate-limiter-flexible/lib/RateLimiterMemory.js',
+) as typeof MemoryLimiter
 
 export interface FailureLimits {
   readonly failuresPerCredential: number
@@ -59,7 +65,7 @@ export function createFailureLimit(limits: FailureLimits = DEFAULT_FAILURE_LIMIT
   }
 }
 
-async function consume(limiter: RateLimiterMemory, key: string): Promise<number | null> {
+async function consume(limiter: MemoryLimiter, key: string): Promise<number | null> {
   try {
     await limiter.consume(key)
     return null

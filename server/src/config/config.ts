@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
-import { parse as parseYaml } from 'yaml'
+import type yaml from 'yaml'
 import { type Address, InvalidValue, type RegionSetting } from './parse-value.ts'
 import { type Settings, type Variable, VARIABLES } from './variables.ts'
 
@@ -74,7 +75,9 @@ function readConfigFile(
     return {}
   }
   try {
-    const value: unknown = parseYaml(content) ?? {}
+    // Most installations have no file, and need no parser for it.
+    const { parse } = createRequire(import.meta.url)('yaml') as typeof yaml
+    const value: unknown = parse(content) ?? {}
     if (typeof value === 'object' && !Array.isArray(value)) return value as Record<string, unknown>
     mistakes.push(`${path} must hold keys and values`)
   } catch (error) {

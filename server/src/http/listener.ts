@@ -1,9 +1,11 @@
 import { readFile, stat } from 'node:fs/promises'
-import http from 'node:http'
-import https from 'node:https'
+import type { IncomingMessage, RequestListener, Server, ServerOptions, ServerResponse } from 'node:http'
+import type { Server as SecureServer } from 'node:https'
 import type { AddressInfo, Socket } from 'node:net'
 import type { Logger } from '../telemetry/log.ts'
 import { HTTP_LIMITS } from './limits.ts'
+import { http, https } from './node-http.ts'
+import { type RenderRefusal, refuseMalformed } from './refusal.ts'
 
 export interface TlsFiles {
   readonly certFile: string
@@ -16,7 +18,9 @@ export interface ListenerOptions {
   readonly host: string
   readonly port: number
   readonly tls: TlsFiles | null
-  readonly handler: http.RequestListener
+  readonly handler: RequestListener
+  /** How this surface words what is refused before its handler sees it. */
+  readonly renderRefusal: RenderRefusal
   readonly log: Logger
 }
 
@@ -38,11 +42,9 @@ const TLS_POLL_MS = 10_000
 /** Binds and starts one HTTP or HTTPS listener. Throws `ListenError` when the port is taken or not allowed. */
 export async function startListener(options: ListenerOptions): Promise<Listener> {
   const server = await createServer(options)
-  server.on('clientError', answerClientError)
-  // The registry's own handler decides whether it wants the body, before the client sends it.
-  server.on('checkContinue', options.handler)
+  refuseMalformed(server, options)
   const stopWatching =
-    options.tls === null ? () => {} : watchCertificate(server as https.Server, options.tls, options.log)
+    options.tls === null ? () => {} : watchCertificate(server as SecureServer, options.tls, options.log)
   const connections = trackConnections(server)
   await listen(server, options)
   return {
@@ -54,20 +56,21 @@ export async function startListener(options: ListenerOptions): Promise<Listener>
   }
 }
 
-async function createServer({ tls, handler }: ListenerOptions): Promise<http.Server> {
-  const options: http.ServerOptions = {
+async function createServer({ tls }: ListenerOptions): Promise<Server> {
+  const options: ServerOptions = {
     maxHeaderSize: HTTP_LIMITS.maxHeaderBytes,
     headersTimeout: HTTP_LIMITS.headersTimeoutMs,
     keepAliveTimeout: HTTP_LIMITS.keepAliveTimeoutMs,
     // Long uploads are wanted; slow ones are cut by their progress, not by their length.
     requestTimeout: 0,
     noDelay: true,
+    // Looked at in request-check.ts, to be refused in the words of the surface.
     requireHostHeader: false,
   }
   const server =
     tls === null
-      ? http.createServer(options, handler)
-      : https.createServer({ ...options, ...(await readCertificate(tls)) }, handler)
+      ? http.createServer(options)
+      : https.createServer({ ...options, ...(await readCertificate(tls)) })
   server.maxConnections = HTTP_LIMITS.maxConnections
   server.maxRequestsPerSocket = HTTP_LIMITS.maxRequestsPerSocket
   return server
@@ -79,7 +82,7 @@ async function readCertificate({ certFile, keyFile }: TlsFiles): Promise<{ cert:
 }
 
 /** Polls rather than watches: certificate tools replace files by renames and symbolic links, which watches miss. */
-function watchCertificate(server: https.Server, files: TlsFiles, log: Logger): () => void {
+function watchCertificate(server: SecureServer, files: TlsFiles, log: Logger): () => void {
   let seen = ''
   const timer = setInterval(() => void reload(), TLS_POLL_MS)
   timer.unref()
@@ -106,7 +109,7 @@ function watchCertificate(server: https.Server, files: TlsFiles, log: Logger): (
   return () => clearInterval(timer)
 }
 
-function listen(server: http.Server, { name, host, port }: ListenerOptions): Promise<void> {
+function listen(server: Server, { name, host, port }: ListenerOptions): Promise<void> {
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) =>
       reject(new ListenError(listenMessage(error, name, host, port), { cause: error })),
@@ -121,7 +124,7 @@ function listen(server: http.Server, { name, host, port }: ListenerOptions): Pro
 function listenMessage(error: NodeJS.ErrnoException, name: string, host: string, port: number): string {
   const variable = `BERTH_${name.toUpperCase()}_ADDR`
   const address = `${host}:${port}`
-  switch (error.code) {
+  switch (error.code ?? '') {
     case 'EADDRINUSE':
       return `The ${name} cannot listen on ${address}: another program uses that port. Stop it, or choose another address with ${variable}.`
     case 'EACCES':
@@ -139,7 +142,7 @@ interface Connections {
   closeIdle(): void
 }
 
-function trackConnections(server: http.Server): Connections {
+function trackConnections(server: Server): Connections {
   const running = new Map<Socket, number>()
   let closing = false
 
@@ -155,7 +158,7 @@ function trackConnections(server: http.Server): Connections {
     running.set(socket, 0)
     socket.once('close', () => running.delete(socket))
   })
-  const onRequest = (request: http.IncomingMessage, response: http.ServerResponse) => {
+  const onRequest = (request: IncomingMessage, response: ServerResponse) => {
     change(request.socket, 1)
     response.once('close', () => change(request.socket, -1))
   }
@@ -170,7 +173,7 @@ function trackConnections(server: http.Server): Connections {
 }
 
 async function drain(
-  server: http.Server,
+  server: Server,
   connections: Connections,
   drainMs: number,
   { log, name }: ListenerOptions,
@@ -183,29 +186,4 @@ async function drain(
   }, drainMs)
   await closed
   clearTimeout(limit)
-}
-
-const CLIENT_ERROR_ANSWERS: Record<string, string> = {
-  HPE_HEADER_OVERFLOW: '431 Request Header Fields Too Large',
-  ERR_HTTP_REQUEST_TIMEOUT: '408 Request Timeout',
-}
-
-function answerClientError(error: NodeJS.ErrnoException, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy()
-    return
-  }
-  const status = CLIENT_ERROR_ANSWERS[error.code ?? ''] ?? '400 Bad Request'
-  const body = JSON.stringify({
-    errors: [
-      {
-        code: 'UNSUPPORTED',
-        message: `the request is not well-formed HTTP (${status.slice(4)})`,
-        detail: null,
-      },
-    ],
-  })
-  socket.end(
-    `HTTP/1.1 ${status}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
-  )
 }

@@ -1,24 +1,35 @@
-import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client'
+import { createRequire } from 'node:module'
+import type * as promClient from 'prom-client'
+
+// Only what is used: the package's main file also loads its push gateway and cluster support, 5 MiB of them.
+const load = createRequire(import.meta.url)
+const Counter = load('prom-client/lib/counter.js') as typeof promClient.Counter
+const Gauge = load('prom-client/lib/gauge.js') as typeof promClient.Gauge
+const Histogram = load('prom-client/lib/histogram.js') as typeof promClient.Histogram
+const Registry = load('prom-client/lib/registry.js') as typeof promClient.Registry
+const collectDefaultMetrics = load(
+  'prom-client/lib/defaultMetrics.js',
+) as typeof promClient.collectDefaultMetrics
 
 /** The process's metrics, in one place so that their names and labels stay a small and stable list. */
 export interface Metrics {
-  readonly registry: Registry
+  readonly registry: promClient.Registry
   /** Labels: surface (`registry`, `console`), route (the request's kind, never a path), status. */
-  readonly requests: Counter<'surface' | 'route' | 'status'>
+  readonly requests: promClient.Counter<'surface' | 'route' | 'status'>
   /** Seconds until the answer's last byte. Labels: surface, route. */
-  readonly requestSeconds: Histogram<'surface' | 'route'>
+  readonly requestSeconds: promClient.Histogram<'surface' | 'route'>
   /** Blob bytes. Label direction: `in`, `out`. */
-  readonly blobBytes: Counter<'direction'>
+  readonly blobBytes: promClient.Counter<'direction'>
   /** Label reason: `invalid`, `expired`, `revoked`, `rate_limited`, `unavailable`. */
-  readonly authenticationFailures: Counter<'reason'>
-  readonly activeTransfers: Gauge<'direction'>
+  readonly authenticationFailures: promClient.Counter<'reason'>
+  readonly activeTransfers: promClient.Gauge<'direction'>
   /** Label kind: `manifest`, `blob`. */
-  readonly gcRemoved: Counter<'region' | 'kind'>
-  readonly gcFreedBytes: Counter<'region'>
-  readonly gcTasks: Gauge<'region' | 'kind'>
-  readonly gcLastSuccess: Gauge<'region'>
-  readonly accessFeedLag: Gauge<'region'>
-  readonly jobFailures: Counter<'job'>
+  readonly gcRemoved: promClient.Counter<'region' | 'kind'>
+  readonly gcFreedBytes: promClient.Counter<'region'>
+  readonly gcTasks: promClient.Gauge<'region' | 'kind'>
+  readonly gcLastSuccess: promClient.Gauge<'region'>
+  readonly accessFeedLag: promClient.Gauge<'region'>
+  readonly jobFailures: promClient.Counter<'job'>
 }
 
 const REQUEST_SECONDS_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 600]

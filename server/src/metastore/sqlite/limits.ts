@@ -26,6 +26,9 @@ export const BUSY_TIMEOUT_MS = 5000
 /** The same for a file that only one process may have: who holds it does not give it up soon. */
 export const EXCLUSIVE_BUSY_TIMEOUT_MS = 100
 
+/** Young generation of the writer thread's heap: its objects are few and short-lived. */
+export const WRITER_YOUNG_GENERATION_MIB = 4
+
 /** Starts of the writer thread within `RESTART_WINDOW_MS`; after that, commands are refused until it has passed. */
 export const MAX_RESTARTS = 5
 export const RESTART_WINDOW_MS = 60_000
