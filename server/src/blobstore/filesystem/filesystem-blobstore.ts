@@ -17,7 +17,8 @@
  * which file system. After an error at any step the upload is removed, because a second fsync after a failed one
  * answers success without having written anything.
  *
- * One process at a time uses a root (the application locks its data directory).
+ * One process at a time takes uploads into a root (the application locks its data directory). Others, fsck for one, may
+ * read, list and quarantine beside it.
  */
 import { randomUUID } from 'node:crypto'
 import * as realFileSystem from 'node:fs/promises'
