@@ -9,7 +9,7 @@ import { MAX_FAILURES_PER_CREDENTIAL } from '../access/limits.ts'
 import { callOperation } from './call-operation.ts'
 import { PUBLIC_PATHS } from './pages/routes.ts'
 import { type ConsolePrincipal, mayCall, mayInProject } from './principal.ts'
-import { openTestConsole, OPERATOR_TOKEN, type TestConsole } from './testing/stack.ts'
+import { openTestConsole, OPERATOR_TOKEN, type TestConsole } from '../../../test/support/console/stack.ts'
 
 let opened: TestConsole
 

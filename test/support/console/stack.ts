@@ -7,26 +7,30 @@ import { join } from 'node:path'
 import { createClient, type Client } from '@berth/api/client'
 import type { FastifyInstance } from 'fastify'
 import { pino } from 'pino'
-import { createDatabaseAccessSource } from '../../access/access-source.ts'
-import { parseCidrs } from '../../access/cidr.ts'
-import { createRegionAccess, type RegionAccess } from '../../access/region-access.ts'
-import { waitUntilApplied } from '../../access/revocation.ts'
-import type { ControlSchema } from '../../metastore/control-schema.ts'
-import type { Database } from '../../metastore/database.ts'
-import { listReplicas } from '../../metastore/queries/access-replica.ts'
-import { syncRegions } from '../../metastore/queries/region.ts'
-import { openSqliteDatabase } from '../../metastore/sqlite/database.ts'
-import { openSqliteSessionStore } from '../../metastore/sqlite/session-store.ts'
-import { type SqliteWriter, startSqliteWriter } from '../../metastore/sqlite/writer.ts'
-import { createMetrics } from '../../telemetry/metrics.ts'
-import { createConsole } from '../console.ts'
-import { createOperatorAuth, hashToken } from '../operator-auth.ts'
-import type { ControlRegion, ControlRuntime } from '../runtime.ts'
+import { createDatabaseAccessSource } from '../../../server/src/access/access-source.ts'
+import { parseCidrs } from '../../../server/src/access/cidr.ts'
+import { createRegionAccess, type RegionAccess } from '../../../server/src/access/region-access.ts'
+import { waitUntilApplied } from '../../../server/src/access/revocation.ts'
+import type { ControlSchema } from '../../../server/src/metastore/control-schema.ts'
+import type { Database } from '../../../server/src/metastore/database.ts'
+import { listReplicas } from '../../../server/src/metastore/queries/access-replica.ts'
+import { syncRegions } from '../../../server/src/metastore/queries/region.ts'
+import { openPostgresDatabase } from '../../../server/src/metastore/postgres/database.ts'
+import { createPostgresSessionStore } from '../../../server/src/metastore/postgres/session-store.ts'
+import type { RegionSchema } from '../../../server/src/metastore/region-schema.ts'
+import type { UploadSessionStore } from '../../../server/src/metastore/session-store.ts'
+import { openSqliteDatabase } from '../../../server/src/metastore/sqlite/database.ts'
+import { openSqliteSessionStore } from '../../../server/src/metastore/sqlite/session-store.ts'
+import { startSqliteWriter } from '../../../server/src/metastore/sqlite/writer.ts'
+import { createMetrics } from '../../../server/src/telemetry/metrics.ts'
+import { createConsole } from '../../../server/src/control/console.ts'
+import { createOperatorAuth, hashToken } from '../../../server/src/control/operator-auth.ts'
+import type { ControlRegion, ControlRuntime } from '../../../server/src/control/runtime.ts'
 import { createTestCollector, type TestCollector } from './collector.ts'
 
 /*
- * A console over real databases: the control plane and two regions on SQLite, each region with a replica that follows
- * the access feed. Tests move the clock and look at the log.
+ * A console over real databases: the control plane and two regions, each region with a replica that follows the access
+ * feed. Tests move the clock and look at the log.
  */
 
 export const OPERATOR_TOKEN = 'berth-operator-of-the-tests'
@@ -59,15 +63,49 @@ export interface TestConsole {
   close(): Promise<void>
 }
 
-/** Opens a console that listens on a free port of the loopback address. */
+/** Where the metadata of a test console is. */
+interface Storage {
+  openControl(): Promise<Database<ControlSchema>>
+  openRegion(id: string): Promise<{ db: Database<RegionSchema>; sessions: UploadSessionStore }>
+  close(): Promise<void>
+}
+
+/** Opens a console over SQLite files that listens on a free port of the loopback address. */
 export async function openTestConsole(): Promise<TestConsole> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-console-'))
   const writer = startSqliteWriter()
-  const db = await openSqliteDatabase('control', { path: join(folder, 'control.db'), writer })
+  return openConsoleOver({
+    openControl: () => openSqliteDatabase('control', { path: join(folder, 'control.db'), writer }),
+    openRegion: async (id) => ({
+      db: await openSqliteDatabase('region', { path: join(folder, `${id}.db`), writer }),
+      sessions: await openSqliteSessionStore({ path: join(folder, `${id}-sessions.db`) }),
+    }),
+    async close() {
+      await writer.close()
+      await rm(folder, { recursive: true })
+    },
+  })
+}
+
+/** The same over schemas of one PostgreSQL database. */
+export async function openPostgresTestConsole(url: string): Promise<TestConsole> {
+  const options = { url, poolSize: 4, allowUnsafeDurability: true }
+  return openConsoleOver({
+    openControl: () => openPostgresDatabase('control', { ...options, schema: 'berth_control' }),
+    async openRegion(id) {
+      const db = await openPostgresDatabase('region', { ...options, schema: `berth_region_${id}` })
+      return { db, sessions: createPostgresSessionStore(db) }
+    },
+    close: async () => undefined,
+  })
+}
+
+async function openConsoleOver(storage: Storage): Promise<TestConsole> {
+  const db = await storage.openControl()
   const lines: string[] = []
   const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) })
-  const near = await openRegion(REGIONS[0], { folder, writer, db, log })
-  const far = await openRegion(REGIONS[1], { folder, writer, db, log })
+  const near = await openRegion(REGIONS[0], { storage, db, log })
+  const far = await openRegion(REGIONS[1], { storage, db, log })
   await db.run(syncRegions, {
     regions: REGIONS,
     origin: { actor: 'configuration', requestId: 'start', nowMs: Date.now() },
@@ -101,26 +139,23 @@ export async function openTestConsole(): Promise<TestConsole> {
         await control.db.close()
       }
       await db.close()
-      await writer.close()
-      await rm(folder, { recursive: true })
+      await storage.close()
     },
   }
 }
 
 interface Shared {
-  readonly folder: string
-  readonly writer: SqliteWriter
+  readonly storage: Storage
   readonly db: Database<ControlSchema>
   readonly log: ControlRuntime['log']
 }
 
 async function openRegion(
   region: (typeof REGIONS)[number] | undefined,
-  { folder, writer, db, log }: Shared,
+  { storage, db, log }: Shared,
 ): Promise<TestRegion> {
   if (region === undefined) throw new TypeError('no such region')
-  const regionDb = await openSqliteDatabase('region', { path: join(folder, `${region.id}.db`), writer })
-  const sessions = await openSqliteSessionStore({ path: join(folder, `${region.id}-sessions.db`) })
+  const { db: regionDb, sessions } = await storage.openRegion(region.id)
   const collector = createTestCollector()
   const access = createRegionAccess({
     db: regionDb,

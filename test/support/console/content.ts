@@ -6,10 +6,10 @@ import {
   OCI_IMAGE_MANIFEST,
   OCI_LAYER_TAR_GZIP,
 } from '@berth/oci/media-type'
-import { commitBlob } from '../../metastore/queries/blob.ts'
-import { pushManifest } from '../../metastore/queries/manifest.ts'
-import type { WriteContext } from '../../metastore/queries/write-context.ts'
-import type { ControlRegion } from '../runtime.ts'
+import { commitBlob } from '../../../server/src/metastore/queries/blob.ts'
+import { pushManifest } from '../../../server/src/metastore/queries/manifest.ts'
+import type { WriteContext } from '../../../server/src/metastore/queries/write-context.ts'
+import type { ControlRegion } from '../../../server/src/control/runtime.ts'
 
 /*
  * Content of a region as the registry would have left it, made with the registry's own commands.

@@ -1,4 +1,4 @@
-import type { RegionGarbageCollector } from '../gc/garbage-collector.ts'
+import type { RegionGarbageCollector } from '../../../server/src/control/gc/garbage-collector.ts'
 
 /** A collector that records what the console asks of it: jobs and the console know each other only by this port. */
 export interface TestCollector extends RegionGarbageCollector {
