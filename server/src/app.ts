@@ -7,13 +7,13 @@ import { waitUntilApplied } from './access/revocation.ts'
 import type { Config } from './config/config.ts'
 import { openDataDir } from './config/data-dir.ts'
 import type { RegionSetting } from './config/parse-value.ts'
-import { renderConsoleRefusal } from './control/http-refusal.ts'
 import { type Installation, openInstallation } from './control/installation/service.ts'
 import { bearerToken } from './control/operator-auth.ts'
 import type { ControlRegion, ControlRuntime } from './control/runtime.ts'
 import { createDrivers, type Drivers, type RegionStorage } from './drivers.ts'
 import { createHealthHandler, type ReadinessCheck } from './http/health.ts'
 import { type Listener, startListener } from './http/listener.ts'
+import type { Refusal, RefusalAnswer } from './http/refusal.ts'
 import { chooseRegion } from './http/region-router.ts'
 import { GarbageCollector } from './jobs/gc.ts'
 import { previewGc } from './jobs/gc-preview.ts'
@@ -325,7 +325,7 @@ async function listen(shared: Shared, served: Served, cleanup: AsyncDisposableSt
   const listeners: Listener[] = []
   const add = async (name: string, address: { host: string; port: number }, handler: RequestListener) => {
     onStep(`listening on ${address.host}:${address.port}`)
-    const renderRefusal = name === 'console' ? renderConsoleRefusal : renderRegistryRefusal
+    const renderRefusal = name === 'console' ? renderForConsole : renderRegistryRefusal
     const options = { name, ...address, tls, log, renderRefusal, handler: withHealth(health, handler) }
     listeners.push(await startListener(options))
   }
@@ -340,6 +340,12 @@ async function listen(shared: Shared, served: Served, cleanup: AsyncDisposableSt
     await add('console', config.consoleAddr, console.handler)
   }
   await listenForRegions(served.regions, config, add)
+}
+
+/** Loaded by the first use, like the console itself. */
+async function renderForConsole(refusal: Refusal): Promise<RefusalAnswer> {
+  const { renderConsoleRefusal } = await import('./control/http-refusal.ts')
+  return renderConsoleRefusal(refusal)
 }
 
 /**
@@ -399,12 +405,21 @@ function withHealth(
 
 function readinessChecks({ regions, controlDb }: Served): ReadinessCheck[] {
   return [
-    { name: 'control database', check: () => controlDb.ping() },
+    { name: 'control database', check: () => unlessFull(controlDb.ping()) },
     ...regions.flatMap(({ id, storage }) => [
-      { name: `region ${id} database`, check: () => storage.db.ping() },
-      { name: `region ${id} blob store`, check: () => storage.blobs.ping() },
+      { name: `region ${id} database`, check: () => unlessFull(storage.db.ping()) },
+      { name: `region ${id} blob store`, check: () => unlessFull(storage.blobs.ping()) },
     ]),
   ]
+}
+
+/** A full disk refuses pushes with a message of its own. Pulls work, so the process must stay in the load balancer. */
+async function unlessFull(ping: Promise<void>): Promise<void> {
+  try {
+    await ping
+  } catch (error) {
+    if ((error as { reason?: unknown }).reason !== 'full') throw error
+  }
 }
 
 function addressSet(cidrs: readonly string[]): AddressSet {

@@ -76,6 +76,7 @@ export function refuseMalformed(
     end(socket, PARSER_ERRORS[error.code ?? ''] ?? NOT_HTTP)
   })
 
+  /** Node closes the connection behind the answer, and not before the answers of earlier requests. */
   function refuse(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
     const { socket } = request
     answer(socket, refusal, ({ status, headers, body }) => {
@@ -86,6 +87,7 @@ export function refuseMalformed(
 
   /** Without a response: the parser has not come so far. */
   function end(socket: Socket, refusal: Refusal): void {
+    linger(socket)
     answer(socket, refusal, ({ status, headers, body }) => {
       const fields = Object.entries({ ...headers, ...framing(body) })
       const lines = fields.map(([name, value]) => `${name}: ${value}\r\n`)
@@ -95,7 +97,6 @@ export function refuseMalformed(
 
   function answer(socket: Socket, refusal: Refusal, write: (answer: RefusalAnswer) => void): void {
     ending.add(socket)
-    linger(socket)
     // The client may be gone before the answer is there.
     socket.on('error', () => socket.destroy())
     Promise.resolve(renderRefusal(refusal)).then(write, () => socket.destroy())

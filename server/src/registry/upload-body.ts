@@ -60,6 +60,7 @@ export async function receiveBody(
 
   const digester = await region.hashStates.open(session, chunk.algorithm)
   const appender = openAppender(region.blobs, session, digester, inlineLimitBytes)
+  exchange.metrics.activeTransfers.inc({ direction: 'in' })
   try {
     const receivedBytes = await consumeBody(exchange, (bytes) => {
       if (!held.isHeld()) throw new OciError('BLOB_UPLOAD_UNKNOWN')
@@ -74,11 +75,14 @@ export async function receiveBody(
   } catch (error) {
     await appender.abort()
     throw error
+  } finally {
+    exchange.metrics.activeTransfers.dec({ direction: 'in' })
   }
   return appender
 }
 
-function checkSize(sizeBytes: number, maxBlobBytes: number): void {
+/** Throws SIZE_INVALID (413) for a blob that is larger than blobs may be. */
+export function checkSize(sizeBytes: number, maxBlobBytes: number): void {
   if (sizeBytes <= maxBlobBytes) return
   throw new OciError('SIZE_INVALID', `a blob may have at most ${formatBytes(maxBlobBytes)}`, { status: 413 })
 }

@@ -10,7 +10,7 @@ import { mount } from './mount.ts'
 import type { ServedRegion } from './region.ts'
 import { readBody } from './request-body.ts'
 import type { RepositoryRequest, RepositoryTarget, SessionRequest } from './request.ts'
-import { announcedLength, receiveBody } from './upload-body.ts'
+import { announcedLength, checkSize, receiveBody } from './upload-body.ts'
 import { commitUpload } from './upload-commit.ts'
 import type { UploadContent } from './upload-content.ts'
 import {
@@ -55,7 +55,9 @@ async function uploadAtOnce(
   digest: Digest,
 ): Promise<Answer> {
   const lengthBytes = bodyLength(exchange.req)
-  const { inlineLimitBytes } = region.limits
+  const { inlineLimitBytes, maxBlobBytes } = region.limits
+  // Before anything is reserved: a length of 2^63 is a number that no database column takes.
+  checkSize(lengthBytes ?? 0, maxBlobBytes)
   if (lengthBytes !== null && lengthBytes <= inlineLimitBytes) {
     // Small content needs no session: nothing of it is anywhere before it is committed.
     await region.freeSpace.requireForUpload()
@@ -92,7 +94,7 @@ export async function patchUpload(
     const offsetBytes = await appendChunk(region, exchange, grant, held, announcedBytes)
     return emptyAnswer(202, { ...sessionHeaders(repository, seen.id, offsetBytes), ...NO_STORE })
   } catch (error) {
-    await region.sessions.release(seen.id, held.owner)
+    await releaseSession(region, held)
     throw error
   } finally {
     held.stop()
@@ -153,7 +155,7 @@ async function finishSession(
 ): Promise<Answer> {
   const announcedBytes = announcedLength(exchange, repository, seen)
   const held = await holdSession(region, exchange, repository, seen)
-  const { session, owner } = held
+  const { session } = held
   try {
     const content = await receiveLast(region, exchange, grant, held, digest, announcedBytes)
     const answer = await commitUpload(region, exchange, repository, grant, digest, content)
@@ -162,7 +164,7 @@ async function finishSession(
     return answer
   } catch (error) {
     if (endsUpload(error)) await discardSession(region, session)
-    else await region.sessions.release(session.id, owner)
+    else await releaseSession(region, held)
     throw error
   } finally {
     held.stop()
@@ -212,6 +214,15 @@ function endsUpload(error: unknown): boolean {
     error instanceof OciError &&
     (error.code === 'DIGEST_INVALID' || error.code === 'UNAUTHORIZED' || error.code === 'DENIED')
   )
+}
+
+/** The error that made this necessary is what the client must hear of; a hold that stays ends by itself. */
+async function releaseSession(region: ServedRegion, { session, owner }: HeldSession): Promise<void> {
+  try {
+    await region.sessions.release(session.id, owner)
+  } catch (error) {
+    region.log.warn({ err: error, sessionId: session.id }, 'an upload session could not be released')
+  }
 }
 
 /** The blob is acknowledged whether or not this works; a session that stays is swept when it expires. */

@@ -43,7 +43,7 @@ const WRITER_ENTRY = `
 const { enableCompileCache, flushCompileCache } = require('node:module')
 const cache = ${JSON.stringify(compileCacheFolder())}
 if (cache !== null) enableCompileCache(cache)
-import(${JSON.stringify(new URL('./writer-thread.ts', import.meta.url).href)}).then(flushCompileCache)
+import(${JSON.stringify(new URL('./writer-thread.ts', import.meta.url).href)}).then(() => flushCompileCache())
 `
 
 /**
