@@ -144,3 +144,15 @@ test('two cycles at once: one runs', async (t) => {
   const results = await Promise.all([region.tryCycle(), region.tryCycle()])
   assert.equal(results.filter((result) => result === null).length, 1)
 })
+
+test('a cycle that was killed with its process does not hold up the next one', async (t) => {
+  const region = await openTestRegion(t)
+  region.sql(
+    `insert into gc_run (started_at, examined, trashed_blobs, trashed_bytes, purged_blobs, purged_bytes, purged_manifests, outcome)
+     values (?, 0, 0, 0, 0, 0, 0, 'running')`,
+    region.nowMs,
+  )
+  await region.storeBlob({ leasedUntil: region.nowMs })
+  region.advance(1)
+  assert.equal((await region.cycle()).trashedBlobs, 1)
+})

@@ -60,16 +60,29 @@ interface Tally {
  */
 export class GarbageCollector {
   readonly #options: GarbageCollectorOptions
+  #isRunning = false
+  /** A run whose end could not be recorded. */
+  #unrecordedRun: number | null = null
 
   constructor(options: GarbageCollectorOptions) {
     this.#options = options
   }
 
   /**
-   * One cycle: looks at everything that is due. Null when another process has a cycle under way.
+   * One cycle: looks at everything that is due. Null when a cycle is under way, here or in another process.
    * Throws what the database or the blob store throws, after recording the run as failed.
    */
   async runCycle(options: GcCycleOptions): Promise<GcRunResult | null> {
+    if (this.#isRunning) return null
+    this.#isRunning = true
+    try {
+      return await this.#runAlone(options)
+    } finally {
+      this.#isRunning = false
+    }
+  }
+
+  async #runAlone(options: GcCycleOptions): Promise<GcRunResult | null> {
     const { db, metrics, regionId } = this.#options
     const startedAt = await db.nowMs()
     await this.#publishQueue(startedAt)
@@ -78,8 +91,11 @@ export class GarbageCollector {
       metrics.gcLastSuccess.set({ region: regionId }, startedAt / 1000)
       return emptyResult()
     }
-    const runId = await db.run(beginGcRun, { nowMs: startedAt })
+    // A SQLite file has one process: whatever runs there by its own account ended with the process before.
+    const over = db.dialect === 'sqlite' ? 'all' : this.#unrecordedRun
+    const runId = await db.run(beginGcRun, { nowMs: startedAt, over })
     if (runId === null) return null
+    this.#unrecordedRun = runId
     const tally: Tally = {
       examined: 0,
       trashedBlobs: 0,
@@ -98,6 +114,7 @@ export class GarbageCollector {
       throw error
     } finally {
       await db.run(finishGcRun, { runId, nowMs: await db.nowMs(), result })
+      this.#unrecordedRun = null
     }
     return result
   }

@@ -10,29 +10,36 @@ export async function listGcRuns(db: Kysely<RegionSchema>, limit: number): Promi
 /** A run that says nothing for this long is taken for dead, and another may begin. */
 const RUN_DEAD_AFTER_MS = 10 * 60_000
 
+export interface BeginGcRunArgs {
+  readonly nowMs: number
+  /** Runs that are known to be over without having said so: an earlier one of the caller, or all. */
+  readonly over: 'all' | number | null
+}
+
 /** Begins a run; null when another process has one under way. */
 export const beginGcRun = defineCommand(
   'gc.beginRun',
-  async (tx: Kysely<RegionSchema>, args: { nowMs: number }): Promise<number | null> => {
+  async (tx: Kysely<RegionSchema>, { nowMs, over }: BeginGcRunArgs): Promise<number | null> => {
     // One counter row serialises processes that begin at the same moment.
     await tx.updateTable('access_cursor').set({ id: 1 }).where('id', '=', 1).execute()
     const running = await tx
       .selectFrom('gc_run')
       .select('id')
       .where('outcome', '=', 'running')
-      .where('started_at', '>', args.nowMs - RUN_DEAD_AFTER_MS)
+      .where('started_at', '>', nowMs - RUN_DEAD_AFTER_MS)
+      .$if(typeof over === 'number', (query) => query.where('id', '!=', over as number))
       .limit(1)
       .executeTakeFirst()
-    if (running !== undefined) return null
+    if (running !== undefined && over !== 'all') return null
     await tx
       .updateTable('gc_run')
-      .set({ outcome: 'failed', detail: 'the process ended', finished_at: args.nowMs })
+      .set({ outcome: 'failed', detail: 'the process ended', finished_at: nowMs })
       .where('outcome', '=', 'running')
       .execute()
     const row = await tx
       .insertInto('gc_run')
       .values({
-        started_at: args.nowMs,
+        started_at: nowMs,
         finished_at: null,
         examined: 0,
         trashed_blobs: 0,
