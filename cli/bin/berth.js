@@ -5,5 +5,8 @@
 import { enableCompileCache } from 'node:module'
 import { fileURLToPath } from 'node:url'
 
+// Reads must not wait behind the fsyncs of uploads; Node's own default is four threads. Read by libuv at its first use.
+process.env['UV_THREADPOOL_SIZE'] ??= '8'
+
 enableCompileCache(fileURLToPath(new URL('../../node_modules/.cache/berth', import.meta.url)))
 await import('../src/main.ts')

@@ -1,5 +1,7 @@
 import { mkdir } from 'node:fs/promises'
 import type { BlobStore } from './blobstore/blobstore.ts'
+import { ByteBudget } from './blobstore/byte-budget.ts'
+import { blobStoreLimits } from './blobstore/limits.ts'
 import type { Config } from './config/config.ts'
 import { dataDirLayout } from './config/data-dir.ts'
 import type { ControlSchema } from './metastore/control-schema.ts'
@@ -98,6 +100,7 @@ async function blobStoreOpener(config: Config): Promise<OpenBlobs> {
   const { s3Bucket: bucket } = config
   if (bucket !== null) {
     const { createS3BlobStore } = await import('./blobstore/s3/s3-blobstore.ts')
+    const writeBudget = new ByteBudget(blobStoreLimits.s3WriteBudgetBytes)
     return (regionId) =>
       createS3BlobStore({
         endpoint: config.s3Endpoint,
@@ -107,6 +110,7 @@ async function blobStoreOpener(config: Config): Promise<OpenBlobs> {
         secretAccessKey: config.s3SecretAccessKey,
         forcePathStyle: config.s3ForcePathStyle ?? config.s3Endpoint !== null,
         prefix: `regions/${regionId}/`,
+        writeBudget,
       })
   }
   const [{ createFilesystemBlobStore }, { BufferPool }, { WriteShare }] = await Promise.all([
@@ -115,7 +119,8 @@ async function blobStoreOpener(config: Config): Promise<OpenBlobs> {
     import('./blobstore/filesystem/write-share.ts'),
   ])
   // Buffers are a limit of the process, so its regions share them.
-  const shared = { buffers: new BufferPool(), writeShare: new WriteShare() }
+  const syncSlots = new ByteBudget(blobStoreLimits.syncsInFlightMax)
+  const shared = { buffers: new BufferPool(), writeShare: new WriteShare(), syncSlots }
   return (regionId) =>
     createFilesystemBlobStore({ root: dataDirLayout(config.dataDir).region(regionId).folder, ...shared })
 }
