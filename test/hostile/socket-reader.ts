@@ -29,6 +29,11 @@ export class SocketReader {
     })
   }
 
+  /** What has come and was not read. */
+  get receivedBytes(): number {
+    return this.#received.byteLength
+  }
+
   async readBytes(lengthBytes: number): Promise<Buffer> {
     while (this.#received.byteLength < lengthBytes) await this.#more(`${lengthBytes} bytes`)
     return this.#take(lengthBytes)
