@@ -91,6 +91,14 @@ describe('delivery by the object store', () => {
   })
 })
 
+/** Resolves when the socket has closed, by an error or not. */
+function closing(socket: Socket): Promise<void> {
+  socket.on('error', () => undefined)
+  return new Promise((resolve) => {
+    socket.on('close', () => resolve())
+  })
+}
+
 describe('clients that are too slow', () => {
   /** Writes what it is given now and then, until the server has enough of it. Answers what the server said. */
   async function trickle(socket: Socket, bytes: string): Promise<string> {
@@ -98,9 +106,9 @@ describe('clients that are too slow', () => {
     socket.on('data', (chunk: Buffer) => {
       answer += chunk.toString('latin1')
     })
-    socket.on('error', () => undefined)
+    const closed = closing(socket)
     const timer = setInterval(() => socket.write(bytes), 5)
-    await once(socket, 'close')
+    await closed
     clearInterval(timer)
     return answer
   }
@@ -133,13 +141,13 @@ describe('clients that are too slow', () => {
         received += chunk.byteLength
         if (!isReading) socket.pause()
       })
-      socket.on('error', () => undefined)
+      const closed = closing(socket)
       await once(socket, 'data')
       // A paused socket does not see the end: what tells is that the server has one connection less.
       while ((await region.connections()) > 0) await new Promise((resolve) => setImmediate(resolve))
       isReading = true
       socket.resume()
-      await once(socket, 'close')
+      await closed
       assert.ok(received < 30 * KIB * KIB, 'not all of it came')
     })
   })

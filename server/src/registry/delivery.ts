@@ -86,8 +86,9 @@ async function deliverHere(
   const rangeHeaders =
     partial === null ? headers : { ...headers, 'Content-Range': formatContentRange(partial, blob.sizeBytes) }
   if (blob.storageKey === null) {
-    const bytes = blob.content ?? new Uint8Array()
-    return { status, headers: rangeHeaders, body: bytes.subarray(range.start, range.end + 1) }
+    const bytes = (blob.content ?? new Uint8Array()).subarray(range.start, range.end + 1)
+    runtime.metrics.blobBytes.inc({ direction: 'out' }, bytes.byteLength)
+    return { status, headers: rangeHeaders, body: bytes }
   }
   const source = await runtime.blobs.open(blob.storageKey as StorageKey, range)
   if (source === null) throw new BlobStoreError('corrupt', `the bytes of blob ${blob.blobId} are missing`)

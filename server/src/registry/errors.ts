@@ -20,7 +20,7 @@ export class ClientGone extends Error {
 /** The one place where an error of the data plane becomes an answer. Logs what is ours to repair, once. */
 export function renderError(runtime: RegionRuntime, exchange: Exchange, error: unknown): Answer {
   const known = translate(error)
-  if (known.status >= 500) {
+  if (known.status >= 500 || known.cause instanceof BlobStoreError) {
     const { requestId, req } = exchange
     runtime.log.error(
       { err: known.cause ?? known, requestId, method: req.method, region: runtime.region.id },

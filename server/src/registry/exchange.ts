@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { clientAddress } from '../access/client-address.ts'
+import type { Metrics } from '../telemetry/metrics.ts'
 import { PROGRESS_WINDOW_MS } from './limits.ts'
 import { requestOrigin } from './request-origin.ts'
 import type { RegionRuntime } from './runtime.ts'
@@ -16,6 +17,7 @@ export interface Exchange {
   readonly origin: string
   /** In which enough of a body has to move, in either direction. */
   readonly progressWindowMs: number
+  readonly metrics: Metrics
 }
 
 /** Begins an exchange. */
@@ -30,6 +32,7 @@ export function openExchange(runtime: RegionRuntime, req: IncomingMessage, res: 
     clientAddress: addressOf(runtime, req),
     origin: requestOrigin(runtime, req),
     progressWindowMs: runtime.limits.progressWindowMs ?? PROGRESS_WINDOW_MS,
+    metrics: runtime.metrics,
   }
 }
 

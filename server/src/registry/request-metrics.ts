@@ -1,9 +1,9 @@
 import type { Counter, Histogram } from 'prom-client'
 import type { Metrics } from '../telemetry/metrics.ts'
 
-/** Counts and times requests. Call `begin` first, and what it returns when the answer is done. */
+/** Counts and times requests. Call `begin` first, and what it returns when the answer is done: it tells how long it took. */
 export interface RequestMetrics {
-  begin(): (route: string, status: number) => void
+  begin(): (route: string, status: number) => number
 }
 
 /** The children for each label set are kept: looking one up by its labels costs more than counting. */
@@ -34,8 +34,10 @@ export function createRequestMetrics(metrics: Metrics): RequestMetrics {
     begin() {
       const startMs = performance.now()
       return (route, status) => {
+        const tookMs = performance.now() - startMs
         counter(route, status).inc()
-        histogram(route).observe((performance.now() - startMs) / 1000)
+        histogram(route).observe(tookMs / 1000)
+        return tookMs
       }
     },
   }

@@ -67,7 +67,11 @@ async function serve(
   } catch (error) {
     await answerError(region, exchange, error)
   }
-  observe(kind, res.statusCode)
+  const tookMs = observe(kind, res.statusCode)
+  if (region.log.isLevelEnabled('debug')) {
+    const { requestId, clientAddress } = exchange
+    region.log.debug({ requestId, clientAddress, route: kind, status: res.statusCode, tookMs }, 'answered')
+  }
 }
 
 /** After the headers have gone there is no other answer: the connection is cut, which no client takes for an end. */

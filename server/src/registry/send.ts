@@ -42,7 +42,7 @@ function lengthHeader({ status, body }: Answer): Record<string, number> {
 }
 
 async function sendBlob(exchange: Exchange, { source, range }: BlobBody): Promise<void> {
-  const { res } = exchange
+  const { res, metrics } = exchange
   const abort = new AbortController()
   const watch = watchProgress(exchange)
   const onClose = () => {
@@ -60,15 +60,18 @@ async function sendBlob(exchange: Exchange, { source, range }: BlobBody): Promis
         })
       }),
   }
+  metrics.activeTransfers.inc({ direction: 'out' })
   try {
     await source.pump(sink, range, abort.signal)
     res.end()
+    metrics.blobBytes.inc({ direction: 'out' }, range.end - range.start + 1)
   } catch (error) {
     res.destroy()
     throw abort.signal.aborted ? abort.signal.reason : error
   } finally {
     res.off('close', onClose)
     watch.stop()
+    metrics.activeTransfers.dec({ direction: 'out' })
     await source.close()
   }
 }

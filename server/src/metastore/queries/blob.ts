@@ -1,11 +1,11 @@
 import { type Kysely, sql } from 'kysely'
 import { defineCommand, Rollback } from '../database.ts'
-import { lockLiveBlob, lockRepository } from '../dialect.ts'
+import { dialectOf, lockForUpdate, lockRepository } from '../dialect.ts'
 import type { RegionSchema } from '../region-schema.ts'
 import { enqueueGcTask } from './gc-task.ts'
 import { prepareQuery } from './prepared-query.ts'
 import { insertRegionAudit } from './region-audit.ts'
-import { ensureRepository, loadRepositoryId } from './repository.ts'
+import { ensureRepository, lockRepositoryAt } from './repository.ts'
 import { type ProjectUsage, settleUsage } from './usage.ts'
 import { mayStillWrite, type WriteContext } from './write-context.ts'
 
@@ -89,6 +89,18 @@ export async function listPathsWithBlob(
     .execute()
   return rows.map((row) => row.path)
 }
+
+const lockLiveBlob = prepareQuery<RegionSchema, { projectId: string; digest: string }>()((db, p) =>
+  lockForUpdate(
+    db
+      .selectFrom('blob')
+      .select('id')
+      .where('project_id', '=', p('projectId'))
+      .where('digest', '=', p('digest'))
+      .where('state', '=', 'live'),
+    dialectOf(db),
+  ),
+)
 
 const insertBlob = prepareQuery<
   RegionSchema,
@@ -177,7 +189,6 @@ export const commitBlob = defineCommand(
     if (!(await mayStillWrite(tx, args))) return { ok: false, reason: 'revoked' }
     const { projectId, path, digest, nowMs } = args
     const repositoryId = await ensureRepository(tx, projectId, path, nowMs)
-    await lockRepository(tx, repositoryId)
     const { blobId, known } = await liveBlobFor(tx, args)
     await join(tx, args, repositoryId, blobId, 'pushed')
     await insertRegionAudit(tx, {
@@ -199,12 +210,12 @@ async function liveBlobFor(
   tx: Kysely<RegionSchema>,
   args: CommitBlobArgs,
 ): Promise<{ blobId: number; known: boolean }> {
-  const live = await lockLiveBlob(tx, args.projectId, args.digest)
-  if (live !== null) return { blobId: live.id, known: true }
+  const live = await lockLiveBlob.first(tx, args)
+  if (live !== undefined) return { blobId: live.id, known: true }
   const inserted = await insertBlob.first(tx, args)
   if (inserted !== undefined) return { blobId: inserted.id, known: false }
-  const other = await lockLiveBlob(tx, args.projectId, args.digest)
-  if (other === null) throw new Error('a blob disappeared while it was pushed again')
+  const other = await lockLiveBlob.first(tx, args)
+  if (other === undefined) throw new Error('a blob disappeared while it was pushed again')
   return { blobId: other.id, known: true }
 }
 
@@ -247,10 +258,9 @@ export const mountBlob = defineCommand(
     const source = await loadBlob(tx, { projectId, path: sourcePath, digest })
     if (typeof source === 'string') return { ok: false, reason: 'not_found' }
     const repositoryId = await ensureRepository(tx, projectId, path, nowMs)
-    await lockRepository(tx, repositoryId)
     // Locked and still live: from here on garbage collection cannot take it.
-    const live = await lockLiveBlob(tx, projectId, digest)
-    if (live === null) throw new Rollback({ ok: false, reason: 'not_found' })
+    const live = await lockLiveBlob.first(tx, args)
+    if (live === undefined) throw new Rollback({ ok: false, reason: 'not_found' })
     await join(tx, args, repositoryId, live.id, 'mounted')
     await insertRegionAudit(tx, {
       projectId,
@@ -340,10 +350,8 @@ export const deleteBlob = defineCommand(
   async (tx: Kysely<RegionSchema>, args: DeleteBlobArgs): Promise<DeleteBlobResult> => {
     if (!(await mayStillWrite(tx, args))) return { ok: false, reason: 'revoked' }
     const { projectId, path, digest, nowMs } = args
-    const repositoryId = await loadRepositoryId(tx, projectId, path)
-    if (repositoryId === null || (await lockRepository(tx, repositoryId)) === null) {
-      return { ok: false, reason: 'no_repository' }
-    }
+    const repositoryId = await lockRepositoryAt(tx, projectId, path)
+    if (repositoryId === null) return { ok: false, reason: 'no_repository' }
     const manifestDigest = await loadLiveReferrer(tx, { repositoryId, digest, kind: 'blob' })
     if (manifestDigest !== null) return { ok: false, reason: 'referenced', manifestDigest }
     const removed = await tx

@@ -1,12 +1,12 @@
 import { type Kysely, sql } from 'kysely'
 import { defineCommand, Rollback } from '../database.ts'
-import { dialectOf, lockRepository } from '../dialect.ts'
+import { dialectOf } from '../dialect.ts'
 import type { RegionSchema } from '../region-schema.ts'
 import { loadLiveReferrer } from './blob.ts'
 import { enqueueGcTask } from './gc-task.ts'
 import { prepareQuery } from './prepared-query.ts'
 import { insertRegionAudit } from './region-audit.ts'
-import { ensureRepository, loadRepositoryId } from './repository.ts'
+import { ensureRepository, lockRepositoryAt } from './repository.ts'
 import { removeTagsOf, writeTag } from './tag.ts'
 import { changeUsage, type ProjectUsage, settleUsage } from './usage.ts'
 import { mayStillWrite, type WriteContext } from './write-context.ts'
@@ -143,7 +143,6 @@ export const pushManifest = defineCommand(
     if (!(await mayStillWrite(tx, args))) return { ok: false, reason: 'revoked' }
     const { projectId, path, digest, nowMs, actor } = args
     const repositoryId = await ensureRepository(tx, projectId, path, nowMs)
-    await lockRepository(tx, repositoryId)
 
     const present = await checkTargets(tx, repositoryId, args)
     if (!present.ok) throw new Rollback(present.result)
@@ -357,10 +356,8 @@ export const deleteManifest = defineCommand(
   ): Promise<DeleteManifestResult> => {
     if (!(await mayStillWrite(tx, args))) return { ok: false, reason: 'revoked' }
     const { projectId, path, digest, nowMs, actor } = args
-    const repositoryId = await loadRepositoryId(tx, projectId, path)
-    if (repositoryId === null || (await lockRepository(tx, repositoryId)) === null) {
-      return { ok: false, reason: 'no_repository' }
-    }
+    const repositoryId = await lockRepositoryAt(tx, projectId, path)
+    if (repositoryId === null) return { ok: false, reason: 'no_repository' }
     const manifest = await selectManifestState.first(tx, { repositoryId, digest })
     if (manifest === undefined || manifest.deleted_at !== null) return { ok: false, reason: 'no_manifest' }
     const manifestDigest = await loadLiveReferrer(tx, { repositoryId, digest, kind: 'manifest' })
@@ -409,10 +406,8 @@ export const undeleteManifest = defineCommand(
   ): Promise<UndeleteManifestResult> => {
     if (!(await mayStillWrite(tx, args))) return { ok: false, reason: 'revoked' }
     const { projectId, path, digest, nowMs, actor } = args
-    const repositoryId = await loadRepositoryId(tx, projectId, path)
-    if (repositoryId === null || (await lockRepository(tx, repositoryId)) === null) {
-      return { ok: false, reason: 'no_repository' }
-    }
+    const repositoryId = await lockRepositoryAt(tx, projectId, path)
+    if (repositoryId === null) return { ok: false, reason: 'no_repository' }
     const manifest = await selectManifestState.first(tx, { repositoryId, digest })
     if (manifest === undefined || manifest.deleted_at === null) return { ok: false, reason: 'not_in_trash' }
     const digests = await missingTargets(tx, repositoryId, digest)

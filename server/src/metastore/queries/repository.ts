@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import { dialectOf, lockForUpdate } from '../dialect.ts'
 import type { RegionSchema } from '../region-schema.ts'
 import { prepareQuery } from './prepared-query.ts'
 
@@ -14,6 +15,17 @@ const selectRepositoryId = prepareQuery<RegionSchema, RepositoryKey>()((db, p) =
     .select('id')
     .where('project_id', '=', p('projectId'))
     .where('path', '=', p('path')),
+)
+
+const lockRepositoryId = prepareQuery<RegionSchema, RepositoryKey>()((db, p) =>
+  lockForUpdate(
+    db
+      .selectFrom('repository')
+      .select('id')
+      .where('project_id', '=', p('projectId'))
+      .where('path', '=', p('path')),
+    dialectOf(db),
+  ),
 )
 
 const insertRepository = prepareQuery<RegionSchema, RepositoryKey & { nowMs: number }>()((db, p) =>
@@ -33,19 +45,28 @@ export async function loadRepositoryId(
   return (await selectRepositoryId.first(db, { projectId, path }))?.id ?? null
 }
 
-/** The repository's id; it is made when it does not exist. Inside a command. */
+/** The repository's id with its row locked, or null when it does not exist. Inside a command, before any blob is locked. */
+export async function lockRepositoryAt(
+  tx: Kysely<RegionSchema>,
+  projectId: string,
+  path: string,
+): Promise<number | null> {
+  return (await lockRepositoryId.first(tx, { projectId, path }))?.id ?? null
+}
+
+/** The same, but the repository is made when it does not exist. */
 export async function ensureRepository(
   tx: Kysely<RegionSchema>,
   projectId: string,
   path: string,
   nowMs: number,
 ): Promise<number> {
-  const known = await selectRepositoryId.first(tx, { projectId, path })
-  if (known !== undefined) return known.id
+  const known = await lockRepositoryAt(tx, projectId, path)
+  if (known !== null) return known
   const made = await insertRepository.first(tx, { projectId, path, nowMs })
   if (made !== undefined) return made.id
   // Another transaction made it after the first look and has committed by now, or the insert would still wait.
-  const other = await selectRepositoryId.first(tx, { projectId, path })
-  if (other === undefined) throw new Error('a repository disappeared while it was made')
-  return other.id
+  const other = await lockRepositoryAt(tx, projectId, path)
+  if (other === null) throw new Error('a repository disappeared while it was made')
+  return other
 }

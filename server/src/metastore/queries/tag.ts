@@ -1,10 +1,9 @@
 import { type Kysely, sql } from 'kysely'
 import { defineCommand } from '../database.ts'
-import { lockRepository } from '../dialect.ts'
 import type { RegionSchema, TagHistoryRow, TagRow } from '../region-schema.ts'
 import { prepareQuery } from './prepared-query.ts'
 import { insertRegionAudit } from './region-audit.ts'
-import { loadRepositoryId } from './repository.ts'
+import { loadRepositoryId, lockRepositoryAt } from './repository.ts'
 import { mayStillWrite, type WriteContext } from './write-context.ts'
 
 interface TagKey {
@@ -19,9 +18,10 @@ const insertHistory = prepareQuery<
   compile: () =>
     sql<{ version: number }>`
       insert into tag_history (repository_id, tag, version, digest, at, actor)
-      select cast(${p('repositoryId')} as bigint), cast(${p('tag')} as text), coalesce(max(version), 0) + 1,
-        cast(${p('digest')} as text), cast(${p('nowMs')} as bigint), cast(${p('actor')} as text)
-      from tag_history where repository_id = ${p('repositoryId')} and tag = ${p('tag')}
+      values (${p('repositoryId')}, ${p('tag')}, 1 + coalesce((
+          select version from tag_history
+          where repository_id = ${p('repositoryId')} and tag = ${p('tag')} order by version desc limit 1
+        ), 0), ${p('digest')}, ${p('nowMs')}, ${p('actor')})
       returning version`.compile(db),
 }))
 
@@ -93,10 +93,8 @@ export const deleteTag = defineCommand(
   ): Promise<DeleteTagResult> => {
     if (!(await mayStillWrite(tx, args))) return { ok: false, reason: 'revoked' }
     const { projectId, path, tag, nowMs, actor } = args
-    const repositoryId = await loadRepositoryId(tx, projectId, path)
-    if (repositoryId === null || (await lockRepository(tx, repositoryId)) === null) {
-      return { ok: false, reason: 'no_repository' }
-    }
+    const repositoryId = await lockRepositoryAt(tx, projectId, path)
+    if (repositoryId === null) return { ok: false, reason: 'no_repository' }
     const removed = await tx
       .deleteFrom('tag')
       .where('repository_id', '=', repositoryId)
