@@ -17,8 +17,7 @@ import type { Refusal, RefusalAnswer } from './http/refusal.ts'
 import { chooseRegion } from './http/region-router.ts'
 import { GarbageCollector } from './jobs/gc.ts'
 import { previewGc } from './jobs/gc-preview.ts'
-import { supervise } from './jobs/supervise.ts'
-import { expireUploads, sweepOrphanedUploads } from './jobs/upload-expiry.ts'
+import { startRegionJobs } from './jobs/region-jobs.ts'
 import type { ControlSchema } from './metastore/control-schema.ts'
 import type { Database } from './metastore/database.ts'
 import { type DatabaseClock, startDatabaseClock } from './metastore/database-clock.ts'
@@ -49,10 +48,6 @@ export interface AppOptions {
 }
 
 const PEPPER_VERSION = 1
-const UPLOAD_EXPIRY_INTERVAL_MS = 60_000
-const ORPHAN_SWEEP_INTERVAL_MS = 3_600_000
-/** Unfinished bytes without a session are left alone for this long beyond the lifetime of a session. */
-const ORPHAN_MARGIN_MS = 3_600_000
 
 /**
  * Starts the parts that the role names. What was started is stopped again when a later step fails. Throws
@@ -147,7 +142,10 @@ async function startRegion(
   const region = { id: setting.id, host: setting.host, setting, storage, collector }
   if (config.role === 'control') return { ...region, handler: null }
   const handler = await startRegistry(setting, storage, shared, cleanup)
-  startJobs(region, shared, cleanup)
+  const { gcIntervalMs, uploadTtlMs } = config
+  cleanup.defer(
+    startRegionJobs({ regionId: setting.id, ...storage, collector, gcIntervalMs, uploadTtlMs, log, metrics }),
+  )
   return { ...region, handler }
 }
 
@@ -209,44 +207,6 @@ function deliveryOf(config: Config, regionId: string): BlobDelivery {
     case 'redirect':
       return { mode: 'redirect', expiresSeconds: config.redirectSeconds }
   }
-}
-
-function startJobs(
-  { id, storage, collector }: Omit<RunningRegion, 'handler'>,
-  shared: Shared,
-  cleanup: AsyncDisposableStack,
-): void {
-  const { config } = shared
-  const uploads = {
-    regionId: id,
-    ...storage,
-    orphanAgeMs: config.uploadTtlMs + ORPHAN_MARGIN_MS,
-    log: shared.log,
-  }
-  const jobs = [
-    {
-      name: `gc ${id}`,
-      intervalMs: config.gcIntervalMs,
-      run: async (signal: AbortSignal) => {
-        await collector.runCycle({ force: false, signal })
-      },
-    },
-    {
-      name: `upload expiry ${id}`,
-      intervalMs: UPLOAD_EXPIRY_INTERVAL_MS,
-      run: async (signal: AbortSignal) => {
-        await expireUploads(uploads, signal)
-      },
-    },
-    {
-      name: `orphaned uploads ${id}`,
-      intervalMs: ORPHAN_SWEEP_INTERVAL_MS,
-      run: async (signal: AbortSignal) => {
-        await sweepOrphanedUploads(uploads, signal)
-      },
-    },
-  ]
-  for (const job of jobs) cleanup.defer(supervise(job, shared))
 }
 
 async function createControl(
