@@ -29,7 +29,7 @@ export function describeFirstStart(
   if (made.operatorToken !== null) {
     lines.push(
       '',
-      '  Operator token, for "berth login" — shown only now, keep it:',
+      '  Operator token, for "npm run berth -- login" — shown only now, keep it:',
       `  ${made.operatorToken}`,
     )
   }
