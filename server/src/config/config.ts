@@ -154,16 +154,19 @@ function rawValue(
   // The root key's file is a setting of its own: it is created when it is missing.
   if (filePath !== undefined && variable.env !== 'BERTH_ROOT_KEY')
     return readSecretFile(filePath, `${variable.env}_FILE`, mistakes)
-  const fromFile = file[variable.key]
-  if (fromFile !== undefined && fromFile !== null)
-    return {
-      text: Array.isArray(fromFile) ? fromFile.join(',') : String(fromFile),
-      origin: `berth.yaml: ${variable.key}`,
-    }
+  const fromFile = fileValue(file[variable.key])
+  if (fromFile !== null) return { text: fromFile, origin: `berth.yaml: ${variable.key}` }
   const secretFile = variable.secret ? file[`${variable.key}File`] : undefined
   if (typeof secretFile === 'string' && variable.env !== 'BERTH_ROOT_KEY')
     return readSecretFile(secretFile, `berth.yaml: ${variable.key}File`, mistakes)
   return null
+}
+
+/** A scalar or a list of scalars as the text that the environment would hold; null: not set. */
+function fileValue(value: unknown): string | null {
+  if (value === undefined || value === null) return null
+  if (Array.isArray(value)) return value.map((item) => fileValue(item) ?? '').join(',')
+  return typeof value === 'object' ? JSON.stringify(value) : String(value as string | number | boolean)
 }
 
 function readSecretFile(

@@ -175,7 +175,11 @@ async function hashStored(options: FsckOptions, key: StorageKey, digest: Digest)
   const digester = createDigester(digestAlgorithm(digest))
   try {
     if (source.sizeBytes > 0) {
-      const sink = { write: async (chunk: Uint8Array) => void digester.update(chunk) }
+      const sink = {
+        write: async (chunk: Uint8Array) => {
+          digester.update(chunk)
+        },
+      }
       await source.pump(sink, { start: 0, end: source.sizeBytes - 1 }, options.signal)
     }
     return digester.digest()
