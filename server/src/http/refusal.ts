@@ -1,6 +1,5 @@
 import type { IncomingMessage, RequestListener, Server, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
-import { http } from './node-http.ts'
 import { findRequestMistake } from './request-check.ts'
 
 /** A request that no surface gets to see. */

@@ -32,15 +32,23 @@ export interface Metrics {
   readonly jobFailures: promClient.Counter<'job'>
 }
 
+const EVENT_LOOP_PRECISION_MS = 50
 const REQUEST_SECONDS_BUCKETS = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10, 60, 600]
 
 /** Makes the metrics and Node's own ones (memory, event loop, garbage collection). */
 export function createMetrics(): Metrics {
   const registry = new Registry()
-  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: 50 })
-  const registers = [registry]
+  collectDefaultMetrics({ register: registry, eventLoopMonitoringPrecision: EVENT_LOOP_PRECISION_MS })
+  return { registry, ...requestMetrics([registry]), ...upkeepMetrics([registry]) }
+}
+
+type RequestMetrics = Pick<
+  Metrics,
+  'requests' | 'requestSeconds' | 'blobBytes' | 'authenticationFailures' | 'activeTransfers'
+>
+
+function requestMetrics(registers: promClient.Registry[]): RequestMetrics {
   return {
-    registry,
     requests: new Counter({
       registers,
       name: 'berth_http_requests_total',
@@ -72,6 +80,11 @@ export function createMetrics(): Metrics {
       help: 'Blob transfers under way.',
       labelNames: ['direction'],
     }),
+  }
+}
+
+function upkeepMetrics(registers: promClient.Registry[]): Omit<Metrics, 'registry' | keyof RequestMetrics> {
+  return {
     gcRemoved: new Counter({
       registers,
       name: 'berth_gc_removed_total',
