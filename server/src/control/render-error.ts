@@ -1,4 +1,5 @@
 import { ApiError } from '@berth/api/errors'
+import { BlobStoreError } from '../blobstore/blobstore.ts'
 import { DatabaseUnavailableError } from '../metastore/database.ts'
 import { UNAVAILABLE_RETRY_SECONDS } from './limits.ts'
 
@@ -21,11 +22,19 @@ export function toApiError(error: unknown): ApiError {
       error.reason === 'full'
         ? 'The disk of a database is full. Nothing was changed.'
         : 'A database cannot be reached. Nothing was acknowledged.'
-    return new ApiError('unavailable', detail, {
-      headers: { 'Retry-After': String(UNAVAILABLE_RETRY_SECONDS) },
-      cause: error,
-    })
+    return unavailable(detail, error)
+  }
+  // Content that is not what it was is nothing that a later attempt cures.
+  if (error instanceof BlobStoreError && error.reason !== 'corrupt') {
+    return unavailable("A region's blob store cannot do its work. What was done before stands.", error)
   }
   const code = error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : ''
   return FRAMEWORK_ERRORS[code]?.() ?? new ApiError('internal_error', undefined, { cause: error })
+}
+
+function unavailable(detail: string, cause: Error): ApiError {
+  return new ApiError('unavailable', detail, {
+    headers: { 'Retry-After': String(UNAVAILABLE_RETRY_SECONDS) },
+    cause,
+  })
 }
