@@ -4,10 +4,9 @@ import { MAX_MANIFEST_SIZE_BYTES } from '@berth/oci/limits'
 import { type ParsedManifest, parseManifest } from '@berth/oci/manifest'
 import type { Reference, Tag } from '@berth/oci/name'
 import type { Descriptor } from '@berth/oci/descriptor'
+import { loadManifest, loadManifestHead } from '../metastore/queries/load-manifest.ts'
 import {
   deleteManifest,
-  loadManifest,
-  loadManifestHead,
   type ManifestTarget,
   pushManifest,
   type PushManifestResult,
