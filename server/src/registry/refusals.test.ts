@@ -55,6 +55,20 @@ describe('the quota', () => {
     }
   })
 
+  it('is asked before a client is told to send', async () => {
+    await region.createProject('expect', { quotaBytes: QUOTA_BYTES })
+    const authorization = basic(await region.createKey('expect'))
+    const start = await region.call('POST', '/v2/expect/app/blobs/uploads/')
+    const socket = connect(region.port, '127.0.0.1')
+    socket.write(
+      `PATCH ${String(start.headers.location)} HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\n` +
+        `Expect: 100-continue\r\nContent-Length: ${QUOTA_BYTES + 1}\r\n\r\n`,
+    )
+    const [answer] = (await once(socket, 'data')) as [Buffer]
+    assert.match(answer.toString(), /^HTTP\/1.1 403 /)
+    socket.destroy()
+  })
+
   it('stops a stream of unknown length when it is reached', async () => {
     const id = await withQuota('stream')
     const start = await region.call('POST', '/v2/stream/app/blobs/uploads/')
@@ -208,6 +222,27 @@ describe('a request that is refused midway', () => {
     )
     await once(socket, 'end')
     assert.match(text, /^HTTP\/1.1 405 [^]*HTTP\/1.1 200 /)
+  })
+
+  it('gets its answer also when part of the body was read already', async () => {
+    await region.createProject('midway')
+    const authorization = basic(await region.createKey('midway'))
+    const socket = connect(region.port, '127.0.0.1')
+    let text = ''
+    socket.on('data', (chunk: Buffer) => {
+      text += chunk.toString()
+    })
+    const chunk = randomBytes(6000 * KIB)
+    socket.write(
+      `PUT /v2/midway/app/manifests/v1 HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\n` +
+        `Transfer-Encoding: chunked\r\n\r\n${chunk.byteLength.toString(16)}\r\n`,
+    )
+    socket.write(chunk)
+    socket.write(
+      `\r\n0\r\n\r\nGET /v2/ HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\nConnection: close\r\n\r\n`,
+    )
+    await once(socket, 'end')
+    assert.match(text, /^HTTP\/1.1 413 [^]*HTTP\/1.1 200 /)
   })
 })
 

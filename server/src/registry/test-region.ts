@@ -33,6 +33,7 @@ export interface TestRegionOptions {
   readonly delivery?: BlobDelivery
   /** Wraps or replaces the blob store. */
   readonly wrapBlobs?: (blobs: BlobStore) => BlobStore
+  readonly wrapSessions?: (sessions: UploadSessionStore) => UploadSessionStore
   readonly tokenLifetimeSeconds?: number
   readonly port?: number
   readonly trustedProxies?: readonly string[]
@@ -197,7 +198,7 @@ async function startStack(
   options: TestRegionOptions,
 ): Promise<Stack> {
   const databases = await openDatabases(folder)
-  const { db, sessions } = databases
+  const { db } = databases
   const files = await createFilesystemBlobStore({ root: join(folder, 'blobs'), nowMs: clock.nowMs })
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) })
   const server = http.createServer({ requestTimeout: 0, noDelay: true })
@@ -222,7 +223,7 @@ async function startStack(
     region,
     externalOrigin: `http://${region.host}`,
     db,
-    sessions,
+    sessions: options.wrapSessions?.(databases.sessions) ?? databases.sessions,
     blobs: options.wrapBlobs?.(files) ?? files,
     access,
     limits: { ...DEFAULT_LIMITS, diskReserveBytes: 0, ...options.limits },

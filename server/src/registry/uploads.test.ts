@@ -218,6 +218,43 @@ describe('upload sessions', () => {
     }
   })
 
+  it('refuse a chunk that was checked before another one went in', async () => {
+    const held = Promise.withResolvers<void>()
+    const reached = Promise.withResolvers<void>()
+    let isFirst = true
+    const slow = await openTestRegion({
+      wrapSessions: (sessions) =>
+        new Proxy(sessions, {
+          get(target, name) {
+            const value: unknown = Reflect.get(target, name, target)
+            if (typeof value !== 'function') return value
+            if (name !== 'claim' || !isFirst) return value.bind(target)
+            return async (...args: unknown[]) => {
+              isFirst = false
+              reached.resolve()
+              await held.promise
+              return Reflect.apply(value, target, args)
+            }
+          },
+        }),
+    })
+    try {
+      await slow.createProject('acme')
+      await slow.createKey('acme')
+      const location = String((await slow.call('POST', UPLOADS)).headers.location)
+      const late = slow.call('PATCH', location, { body: 'late', headers: { 'Content-Range': '0-3' } })
+      await reached.promise
+      const early = await slow.call('PATCH', location, { body: 'early', headers: { 'Content-Range': '0-4' } })
+      assert.equal(early.status, 202)
+      held.resolve()
+      const refused = await late
+      assert.equal(`${refused.status} ${refused.code()}`, '416 BLOB_UPLOAD_INVALID')
+      assert.equal(refused.headers.range, '0-4')
+    } finally {
+      await slow.close()
+    }
+  })
+
   it('are finished once by two PUTs that come at the same time', async () => {
     const content = randomBytes(50 * KIB)
     const digest = digestOf('sha256', content)
