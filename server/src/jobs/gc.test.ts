@@ -148,8 +148,9 @@ test('two cycles at once: one runs', async (t) => {
 test('a cycle that was killed with its process does not hold up the next one', async (t) => {
   const region = await openTestRegion(t)
   region.sql(
-    `insert into gc_run (started_at, examined, trashed_blobs, trashed_bytes, purged_blobs, purged_bytes, purged_manifests, outcome)
-     values (?, 0, 0, 0, 0, 0, 0, 'running')`,
+    `insert into gc_run (owner, started_at, seen_at, examined, trashed_blobs, trashed_bytes, purged_blobs, purged_bytes, purged_manifests, outcome)
+     values ('killed', ?, ?, 0, 0, 0, 0, 0, 0, 'running')`,
+    region.nowMs,
     region.nowMs,
   )
   await region.storeBlob({ leasedUntil: region.nowMs })

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto'
 import type { BlobStore, StorageKey } from '../blobstore/blobstore.ts'
 import type { Database } from '../metastore/database.ts'
 import {
@@ -12,7 +13,13 @@ import {
   removeProjectData,
   type GcOutcome,
 } from '../metastore/queries/gc.ts'
-import { beginGcRun, finishGcRun, type GcRunResult } from '../metastore/queries/gc-run.ts'
+import {
+  beginGcRun,
+  finishGcRun,
+  GC_RUN_RENEW_MS,
+  type GcRunResult,
+  renewGcRun,
+} from '../metastore/queries/gc-run.ts'
 import type { GcTaskRow, RegionSchema } from '../metastore/region-schema.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
@@ -60,9 +67,8 @@ interface Tally {
  */
 export class GarbageCollector {
   readonly #options: GarbageCollectorOptions
+  readonly #owner = randomUUID()
   #isRunning = false
-  /** A run whose end could not be recorded. */
-  #unrecordedRun: number | null = null
 
   constructor(options: GarbageCollectorOptions) {
     this.#options = options
@@ -92,10 +98,9 @@ export class GarbageCollector {
       return emptyResult()
     }
     // A SQLite file has one process: whatever runs there by its own account ended with the process before.
-    const over = db.dialect === 'sqlite' ? 'all' : this.#unrecordedRun
-    const runId = await db.run(beginGcRun, { nowMs: startedAt, over })
+    const isAlone = db.dialect === 'sqlite'
+    const runId = await db.run(beginGcRun, { owner: this.#owner, isAlone, nowMs: startedAt })
     if (runId === null) return null
-    this.#unrecordedRun = runId
     const tally: Tally = {
       examined: 0,
       trashedBlobs: 0,
@@ -106,7 +111,7 @@ export class GarbageCollector {
     }
     let result: GcRunResult = { ...tally, outcome: 'failed', detail: 'interrupted' }
     try {
-      const stopped = await this.#collect(startedAt, tally, options)
+      const stopped = await this.#collect({ runId, startedAt }, tally, options)
       result = { ...tally, outcome: stopped === null ? 'done' : 'stopped', detail: stopped }
       if (stopped === null) metrics.gcLastSuccess.set({ region: regionId }, startedAt / 1000)
     } catch (error) {
@@ -114,18 +119,22 @@ export class GarbageCollector {
       throw error
     } finally {
       await db.run(finishGcRun, { runId, nowMs: await db.nowMs(), result })
-      this.#unrecordedRun = null
     }
     return result
   }
 
-  async #collect(startedAt: number, tally: Tally, { force, signal }: GcCycleOptions): Promise<string | null> {
+  async #collect(
+    { runId, startedAt }: { runId: number; startedAt: number },
+    tally: Tally,
+    { force, signal }: GcCycleOptions,
+  ): Promise<string | null> {
     const { db, maxSharePercent } = this.#options
     const totals = await loadBlobTotals(db.reader)
     const maxTrashed =
       force || totals.live < LIMITS.shareExemptBlobs
         ? Number.POSITIVE_INFINITY
         : Math.ceil((totals.live * maxSharePercent) / 100)
+    let renewedAt = performance.now()
     while (!signal.aborted && tally.examined < LIMITS.cycleTasks) {
       const tasks = await listDueGcTasks(db.reader, startedAt, LIMITS.batchTasks)
       if (tasks.length === 0) return null
@@ -133,6 +142,10 @@ export class GarbageCollector {
         if (signal.aborted) return null
         if (task.kind === 'blob' && tally.trashedBlobs >= maxTrashed)
           return this.#stopAtShare(tally, totals.live)
+        if (performance.now() - renewedAt > GC_RUN_RENEW_MS) {
+          await db.run(renewGcRun, { runId, nowMs: await db.nowMs() })
+          renewedAt = performance.now()
+        }
         tally.examined += 1
         await this.#look(task, startedAt, tally)
       }

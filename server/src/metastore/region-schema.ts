@@ -219,7 +219,11 @@ export interface GcTaskTable {
 
 export interface GcRunTable {
   id: Generated<number>
+  /** The process that runs it. */
+  owner: string
   started_at: number
+  /** Renewed while it runs. */
+  seen_at: number
   finished_at: number | null
   examined: number
   trashed_blobs: number

@@ -8,38 +8,45 @@ export async function listGcRuns(db: Kysely<RegionSchema>, limit: number): Promi
 }
 
 /** A run that says nothing for this long is taken for dead, and another may begin. */
-const RUN_DEAD_AFTER_MS = 10 * 60_000
+const RUN_DEAD_AFTER_MS = 60_000
+
+/** How often a run says that it goes on. */
+export const GC_RUN_RENEW_MS = 10_000
 
 export interface BeginGcRunArgs {
+  /** Of the calling process, which runs one cycle at a time: what it began before is over. */
+  readonly owner: string
+  /** No other process has the database, so that every earlier run is over. */
+  readonly isAlone: boolean
   readonly nowMs: number
-  /** Runs that are known to be over without having said so: an earlier one of the caller, or all. */
-  readonly over: 'all' | number | null
 }
 
 /** Begins a run; null when another process has one under way. */
 export const beginGcRun = defineCommand(
   'gc.beginRun',
-  async (tx: Kysely<RegionSchema>, { nowMs, over }: BeginGcRunArgs): Promise<number | null> => {
+  async (tx: Kysely<RegionSchema>, { owner, isAlone, nowMs }: BeginGcRunArgs): Promise<number | null> => {
     // One counter row serialises processes that begin at the same moment.
     await tx.updateTable('access_cursor').set({ id: 1 }).where('id', '=', 1).execute()
     const running = await tx
       .selectFrom('gc_run')
       .select('id')
       .where('outcome', '=', 'running')
-      .where('started_at', '>', nowMs - RUN_DEAD_AFTER_MS)
-      .$if(typeof over === 'number', (query) => query.where('id', '!=', over as number))
+      .where('owner', '!=', owner)
+      .where('seen_at', '>', nowMs - RUN_DEAD_AFTER_MS)
       .limit(1)
       .executeTakeFirst()
-    if (running !== undefined && over !== 'all') return null
+    if (running !== undefined && !isAlone) return null
     await tx
       .updateTable('gc_run')
-      .set({ outcome: 'failed', detail: 'the process ended', finished_at: nowMs })
+      .set({ outcome: 'failed', detail: 'its end was not recorded', finished_at: nowMs })
       .where('outcome', '=', 'running')
       .execute()
     const row = await tx
       .insertInto('gc_run')
       .values({
+        owner,
         started_at: nowMs,
+        seen_at: nowMs,
         finished_at: null,
         examined: 0,
         trashed_blobs: 0,
@@ -53,6 +60,14 @@ export const beginGcRun = defineCommand(
       .returning('id')
       .executeTakeFirstOrThrow()
     return row.id
+  },
+)
+
+/** Says that a run goes on. */
+export const renewGcRun = defineCommand(
+  'gc.renewRun',
+  async (tx: Kysely<RegionSchema>, { runId, nowMs }: { runId: number; nowMs: number }): Promise<void> => {
+    await tx.updateTable('gc_run').set({ seen_at: nowMs }).where('id', '=', runId).execute()
   },
 )
 
@@ -100,4 +115,4 @@ export const finishGcRun = defineCommand(
   },
 )
 
-export const gcRunCommands = [beginGcRun, finishGcRun]
+export const gcRunCommands = [beginGcRun, renewGcRun, finishGcRun]

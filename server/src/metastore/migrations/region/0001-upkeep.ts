@@ -54,7 +54,9 @@ async function createGarbageCollection(db: Kysely<unknown>, dialect: Dialect): P
   await db.schema
     .createTable('gc_run')
     .addColumn('id', generatedId(dialect), (column) => column.notNull())
+    .addColumn('owner', text(dialect), (column) => column.notNull())
     .addColumn('started_at', integer(dialect), (column) => column.notNull())
+    .addColumn('seen_at', integer(dialect), (column) => column.notNull())
     .addColumn('finished_at', integer(dialect))
     .addColumn('examined', integer(dialect), (column) => column.notNull())
     .addColumn('trashed_blobs', integer(dialect), (column) => column.notNull())
