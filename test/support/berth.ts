@@ -105,7 +105,7 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
   }
   let env: Record<string, string | undefined> = base
   const scheme = options.scheme ?? 'http'
-  const node = [...(options.nodeArguments ?? []), entryPoint]
+  const node = ['--max-semi-space-size=4', ...(options.nodeArguments ?? []), entryPoint]
   const launch = async (): Promise<ServerProcess> => {
     const started = await startProcess(process.execPath, [...node, 'serve'], {
       cwd: dataDir,
