@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 
-/** Longer than any limit of the server for one request: whoever waits longer waits for ever. */
+/** Longer than the server needs for any request when nothing but the machine is slow. */
 const defaultTimeoutMs = 60_000
 
 /** The connection ended before the whole answer came: whether the request had its effect is not known. */
@@ -15,7 +15,7 @@ export class Hang extends Error {
 
 export type Answer = { status: number; headers: Headers; text: string }
 export type ReadAnswer = { status: number; digest: string; sizeBytes: number; text: string }
-export type RequestOptions = { body?: Uint8Array; headers?: Record<string, string>; timeoutMs?: number }
+export type RequestOptions = { body?: Uint8Array; headers?: Record<string, string> }
 
 /** A registry client that tells an answer from no answer, and never waits without a limit. */
 export type Client = {
@@ -27,11 +27,15 @@ export type Client = {
 
 const keptTextBytes = 64 * 1024
 
-export function createClient(registryUrl: string, authorization: string): Client {
+export function createClient(
+  registryUrl: string,
+  authorization: string,
+  timeoutMs: number = defaultTimeoutMs,
+): Client {
   const call = async <T>(
     method: string,
     path: string,
-    { body, headers = {}, timeoutMs = defaultTimeoutMs }: RequestOptions,
+    { body, headers = {} }: RequestOptions,
     take: (response: Response) => Promise<T>,
   ): Promise<T> => {
     const signal = AbortSignal.timeout(timeoutMs)

@@ -29,7 +29,7 @@ export async function sweepGc<Kind extends string>(
   chooseFaults: (operations: number) => readonly Fault<Kind>[],
 ): Promise<SweepResult> {
   const { berth, injector, report } = subject
-  const { client } = await prepareSweep(berth)
+  const client = await prepareSweep(berth)
   const { acknowledged: kept, failed } = await pushOnce(client, 'acme/kept', 'kept', quiet)
   assert.equal(failed, null)
   await makeGarbage(client, 'measure')

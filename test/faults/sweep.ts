@@ -32,11 +32,14 @@ const recoveryPauseMs = 200
 
 const nothingToWatch: StepWatcher = { before: () => {}, after: () => {} }
 
-/** A project and a key for one sweep. */
-export async function prepareSweep(berth: Berth): Promise<{ client: Client; projectId: string }> {
+/** Longer than all attempts of the server on a store that never answers. */
+const answerLimitMs = 290_000
+
+/** A client with a key of a project for one sweep. */
+export async function prepareSweep(berth: Berth): Promise<Client> {
   const project = await berth.createProject('acme')
   const key = await berth.createKey(project.id, { actions: ['pull', 'push', 'delete'] })
-  return { client: createClient(berth.registryUrl, key.authorization), projectId: project.id }
+  return createClient(berth.registryUrl, key.authorization, answerLimitMs)
 }
 
 /**
@@ -48,8 +51,7 @@ export async function sweepPush<Kind extends string>(
   chooseFaults: (operations: number) => readonly Fault<Kind>[],
 ): Promise<SweepResult> {
   const { berth, injector, report } = subject
-  const watcher = subject.watcher ?? nothingToWatch
-  const { client } = await prepareSweep(berth)
+  const client = await prepareSweep(berth)
   // The first push makes folders and caches that no later one makes; the second is the measure.
   const [, old] = [
     await pushWithoutFault(subject, client, 'warm-up'),
