@@ -9,46 +9,12 @@ import { OCI_ERRORS } from '@berth/oci/errors'
 import { problem, PROBLEM_MEDIA_TYPE } from '@berth/api/problem'
 import type { Berth } from '../support/berth.ts'
 import { waitFor } from '../support/process.ts'
-import {
-  blobOf,
-  call,
-  callFor,
-  imageOf,
-  logLines,
-  openFiles,
-  openUpload,
-  portOf,
-  pushBlob,
-  pushImage,
-  randomBlob,
-  residentBytes,
-  startHostileBerth,
-  tokenFor,
-} from './fixture.ts'
+import { blobOf, call, callFor, logLines, openFiles, residentBytes, startHostileBerth } from './fixture.ts'
 import { findLeaks } from './leaks.ts'
-import { BODIES } from './malformed/bodies.ts'
-import { CONSOLE } from './malformed/console.ts'
-import { DIGESTS } from './malformed/digests.ts'
-import { HEADERS } from './malformed/headers.ts'
-import { MANIFESTS } from './malformed/manifests.ts'
-import { NAMES } from './malformed/names.ts'
-import { PATHS } from './malformed/paths.ts'
-import { RANGES } from './malformed/ranges.ts'
+import { AREAS, prepareFixture, REGIONS, sendRow } from './malformed/areas.ts'
 import type { Fixture, Row } from './malformed/row.ts'
-import { TOKEN_ROWS } from './malformed/tokens.ts'
-import { openRawConnection, type RawAnswer, type RawConnection } from './raw-connection.ts'
+import type { RawAnswer, RawConnection } from './raw-connection.ts'
 
-const AREAS: Readonly<Record<string, readonly Row[]>> = {
-  paths: PATHS,
-  headers: HEADERS,
-  names: NAMES,
-  digests: DIGESTS,
-  manifests: MANIFESTS,
-  ranges: RANGES,
-  tokens: TOKEN_ROWS,
-  bodies: BODIES,
-  console: CONSOLE,
-}
 const MIN_ROWS = 250
 const FILES_ALLOWANCE = 5
 const MEMORY_ALLOWANCE_BYTES = 256 * 1024 * 1024
@@ -61,66 +27,21 @@ let filesBefore: number
 let memoryBefore: number
 
 before(async () => {
-  berth = await startHostileBerth({ regions: ['local', 'other'] })
-  const project = await berth.createProject('acme')
-  const key = await berth.createKey(project.id, { actions: ['pull', 'push', 'delete'] })
-  fixture = await prepare(berth, project.id, key)
+  berth = await startHostileBerth({ regions: REGIONS })
+  fixture = await prepareFixture(berth)
   secrets = [
-    key.key,
-    key.key.split('_')[3] as string,
+    fixture.keyText,
+    fixture.keyText.split('_')[3] as string,
     berth.operatorToken,
     fixture.accessToken,
     fixture.refreshToken,
     fixture.foreignToken,
-    key.authorization.slice('Basic '.length),
+    fixture.basic.slice('Basic '.length),
   ]
   filesBefore = openFiles(berth.pid)
   memoryBefore = residentBytes(berth.pid)
 })
 after(async () => berth?.[Symbol.asyncDispose]())
-
-async function prepare(
-  server: Berth,
-  projectId: string,
-  key: { id: string; key: string; authorization: string },
-): Promise<Fixture> {
-  const image = imageOf(randomBlob(1000))
-  const bigLayer = randomBlob(100_000)
-  await pushImage(server, key, 'acme/web', 'latest', image)
-  await pushBlob(server, key, 'acme/web', bigLayer)
-  const scope = 'repository:acme/web:pull,push'
-  const { token: accessToken, refreshToken } = await tokenFor(server, key, [scope], { offline: true })
-  const other = { registryUrl: `http://${server.regionHosts.get('other')}` }
-  const foreign = await callFor(200, other, 'GET', `/auth/token?scope=${scope}`, {
-    authorization: key.authorization,
-  })
-  assert.ok(refreshToken)
-  return {
-    registryPort: portOf(server.registryUrl),
-    consolePort: portOf(server.consoleUrl),
-    host: server.registryHost,
-    basic: key.authorization,
-    keyText: key.key,
-    keyId: key.id,
-    projectId,
-    operatorToken: server.operatorToken,
-    manifest: image.manifest,
-    config: image.config,
-    layer: image.layer,
-    bigLayer,
-    accessToken,
-    refreshToken,
-    foreignToken: (JSON.parse(foreign.body.toString()) as { token: string }).token,
-    async newUpload() {
-      const path = await openUpload(server, key, 'acme/web')
-      const chunk = await callFor(202, server, 'PATCH', path, {
-        authorization: key.authorization,
-        body: '01234',
-      })
-      return chunk.headers.get('location') ?? ''
-    },
-  }
-}
 
 test('the tables are large enough, and every row has a name of its own', () => {
   const rows = Object.values(AREAS).flat()
@@ -146,12 +67,8 @@ for (const [area, rows] of Object.entries(AREAS)) {
 }
 
 async function check(row: Row): Promise<void> {
-  const { method, bytes } = await row.wire(fixture)
-  const port = row.surface === 'registry' ? fixture.registryPort : fixture.consolePort
-  const connection = await openRawConnection(port)
+  const { method, answer, connection } = await sendRow(row, fixture)
   try {
-    connection.send(bytes)
-    const answer = await connection.readAnswer(method)
     checkAnswer(row, method, answer)
     if (row.unfinished !== true) await checkConnection(row, connection, answer)
   } finally {

@@ -230,6 +230,28 @@ function withoutTokens(shown: Shown): Shown {
   return { ...shown, body: JSON.stringify(body) }
 }
 
+test('the catalog names what the key may pull, on every page, and nothing else', async () => {
+  const expected = {
+    'key by Basic': [HIDDEN, OWN],
+    'key by Bearer': [HIDDEN, OWN],
+    'narrow key': [OWN],
+    'narrow token': [OWN],
+  }
+  for (const [caller, names] of Object.entries(expected)) {
+    for (const n of [1, 2, 1000]) {
+      const pages: string[] = []
+      for (let path = `/v2/_catalog?n=${n}`; path !== ''; ) {
+        const authorization = world.credentials[caller as Caller] ?? undefined
+        const answer = await callFor(200, world.berth, 'GET', path, { authorization })
+        pages.push(answer.body.toString(), answer.headers.get('link') ?? '')
+        path = /<([^>]+)>/.exec(answer.headers.get('link') ?? '')?.[1] ?? ''
+      }
+      const shown = new Set([...pages.join(' ').matchAll(/(?:acme|other)\/[a-z]+/g)].map(([name]) => name))
+      assert.deepEqual([...shown].sort(), names, `${caller}, n=${n}`)
+    }
+  }
+})
+
 describe('credentials and sessions', () => {
   test("the id of another project's key, with a wrong secret, is no better than an id that nobody has", async () => {
     const guess = (id: string): string => basicAuthorization(keyWithSecret('k', id).text)
