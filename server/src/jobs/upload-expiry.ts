@@ -36,6 +36,7 @@ export async function expireUploads(options: UploadExpiryOptions, signal: AbortS
       untilMs: nowMs + LIMITS.claimMs,
       nowMs,
       expectedOffsetBytes: session.offset_bytes,
+      expired: true,
     })
     if (claimed === null) continue
     if (claimed.storage_state !== null) await blobs.cancelUpload(claimed.storage_state as UploadState)

@@ -120,6 +120,18 @@ function describeClaims(use: () => UploadSessionStore): void {
     assert.notEqual(await use().claim(row.id, claimOf('a', { nowMs: 4999, untilMs: 6000 })), null)
   })
 
+  test('whoever collects expired sessions can claim those alone, and none that is held', async () => {
+    const row = makeRow({ expires_at: 5000 })
+    await use().create(row, NO_LIMITS)
+    const collect = (nowMs: number) =>
+      use().claim(row.id, { ...claimOf('collector', { nowMs, untilMs: nowMs + 1000 }), expired: true })
+    assert.equal(await collect(4999), null)
+    await use().claim(row.id, claimOf('a', { nowMs: 4999, untilMs: 5500 }))
+    assert.equal(await collect(5499), null)
+    assert.notEqual(await collect(5500), null)
+    assert.equal(await collect(5501), null)
+  })
+
   test('a claim is renewed by its holder alone', async () => {
     const row = makeRow()
     await use().create(row, NO_LIMITS)

@@ -12,6 +12,15 @@ export interface UploadProgress {
   readonly expiresAt: number
 }
 
+export interface UploadClaim {
+  readonly owner: string
+  readonly untilMs: number
+  readonly nowMs: number
+  readonly expectedOffsetBytes: number | null
+  /** True: of a session that has expired, to collect it. Default false: of one that has not. */
+  readonly expired?: boolean
+}
+
 /**
  * Upload sessions of one region. Rows are visible to every replica when a call returns, but need not survive power
  * loss: losing a session costs a restarted upload, never acknowledged content (design section 9). On SQLite they
@@ -34,12 +43,10 @@ export interface UploadSessionStore {
 
   /**
    * Takes the session for one writer until `untilMs` (database time). Null when it is gone, when another writer holds
-   * it, or when `offsetBytes` differs from the stored one (`expectedOffsetBytes: null` skips that check).
+   * it, or when `offsetBytes` differs from the stored one (`expectedOffsetBytes: null` skips that check). A session
+   * past its expiry is for whoever collects it alone, and only such a one is: `claim.expired` says which is meant.
    */
-  claim(
-    id: string,
-    claim: { owner: string; untilMs: number; nowMs: number; expectedOffsetBytes: number | null },
-  ): Promise<UploadSessionRow | null>
+  claim(id: string, claim: UploadClaim): Promise<UploadSessionRow | null>
 
   /** Extends a claim; false when it was lost. */
   renewClaim(id: string, owner: string, untilMs: number): Promise<boolean>

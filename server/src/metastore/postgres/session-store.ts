@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type pg from 'pg'
 import type { RegionSchema } from '../region-schema.ts'
-import type { UploadProgress, UploadSessionRow, UploadSessionStore } from '../session-store.ts'
+import type { UploadClaim, UploadProgress, UploadSessionRow, UploadSessionStore } from '../session-store.ts'
 import { UPLOAD_SESSION_COLUMNS, uploadSessionValues } from '../upload-session-columns.ts'
 import type { PostgresDatabase } from './database.ts'
 import { toCallerError } from './errors.ts'
@@ -87,14 +87,11 @@ class PostgresSessionStore implements UploadSessionStore {
     return first(await this.#query(`select ${COLUMNS} from upload_session where id = $1`, [id]))
   }
 
-  async claim(
-    id: string,
-    claim: { owner: string; untilMs: number; nowMs: number; expectedOffsetBytes: number | null },
-  ): Promise<UploadSessionRow | null> {
+  async claim(id: string, claim: UploadClaim): Promise<UploadSessionRow | null> {
     return first(
       await this.#query(
         `${QUICK} update upload_session set claimed_by = $1, claimed_until = $2 from quick
-         where id = $3 and expires_at > $4 and (claimed_by is null or claimed_until <= $4)
+         where id = $3 and expires_at ${claim.expired === true ? '<=' : '>'} $4 and (claimed_by is null or claimed_until <= $4)
            and ($5::bigint is null or offset_bytes = $5)
          returning ${COLUMNS}`,
         [claim.owner, claim.untilMs, id, claim.nowMs, claim.expectedOffsetBytes],

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 import type { DatabaseSync } from 'node:sqlite'
 import { createUploadSessionTable } from '../migrations/upload-session-table.ts'
-import type { UploadProgress, UploadSessionRow, UploadSessionStore } from '../session-store.ts'
+import type { UploadClaim, UploadProgress, UploadSessionRow, UploadSessionStore } from '../session-store.ts'
 import { UPLOAD_SESSION_COLUMNS, uploadSessionValues } from '../upload-session-columns.ts'
 import { type BootGuard, openBootGuard } from './boot-guard.ts'
 import { openConnection } from './connection.ts'
@@ -95,15 +95,12 @@ class SqliteSessionStore implements UploadSessionStore {
     return first(this.#run(`select ${COLUMNS} from upload_session where id = ?`, [id]))
   }
 
-  async claim(
-    id: string,
-    claim: { owner: string; untilMs: number; nowMs: number; expectedOffsetBytes: number | null },
-  ): Promise<UploadSessionRow | null> {
-    const { owner, untilMs, nowMs, expectedOffsetBytes } = claim
+  async claim(id: string, claim: UploadClaim): Promise<UploadSessionRow | null> {
+    const { owner, untilMs, nowMs, expectedOffsetBytes, expired = false } = claim
     return first(
       this.#run(
         `update upload_session set claimed_by = ?, claimed_until = ?
-         where id = ? and expires_at > ? and (claimed_by is null or claimed_until <= ?) and (? is null or offset_bytes = ?)
+         where id = ? and expires_at ${expired ? '<=' : '>'} ? and (claimed_by is null or claimed_until <= ?) and (? is null or offset_bytes = ?)
          returning ${COLUMNS}`,
         [owner, untilMs, id, nowMs, nowMs, expectedOffsetBytes, expectedOffsetBytes],
       ),
