@@ -9,9 +9,10 @@ import { randomInt } from 'node:crypto'
 import { parseArgs } from 'node:util'
 import { stacks } from '../support/suite-files.ts'
 import { ensureTools } from '../support/tools.ts'
+import { runConcurrent } from './concurrent-run.ts'
 import { runSequential } from './sequential-run.ts'
 
-const kinds = { sequential: runSequential }
+const kinds = { sequential: runSequential, concurrent: runConcurrent }
 
 const { values } = parseArgs({
   options: {

@@ -9,3 +9,8 @@ export function chosenSeed(): number {
 export function chosenRuns(defaultRuns: number): number {
   return Number(process.env['BERTH_TEST_RUNS'] ?? defaultRuns)
 }
+
+/** Who names the number of runs waits for all of them; else no run begins after the default. */
+export function chosenBudgetMs(defaultMs: number): number {
+  return process.env['BERTH_TEST_RUNS'] === undefined ? defaultMs : Number.POSITIVE_INFINITY
+}

@@ -54,8 +54,8 @@ class Step<Params> implements Command {
     this.#act = act
   }
 
-  check(): boolean {
-    return true
+  check({ isOver }: World): boolean {
+    return !isOver()
   }
 
   async run(world: World): Promise<void> {
@@ -139,6 +139,20 @@ const pushes: fc.Arbitrary<Command>[] = [
     2,
   ),
   ...step(
+    'pushAgain',
+    { actor, path, which: fc.nat(20), tagging, tagIndex },
+    async (world, p) => {
+      const who = await resolve(world, p.actor)
+      const name = repositoryAt(p.path)
+      const live = at(who.target.model.repositories.get(name)?.liveManifests() ?? [], p.which)
+      if (live === undefined) return
+      await pushManifest(world, who, name, live, p)
+      await checkTags(world, who.target, name)
+      await checkUsage(world, who.target)
+    },
+    3,
+  ),
+  ...step(
     'mount',
     { actor, path, blobIndex, from: fc.nat(REPOSITORIES.length), other: fc.boolean() },
     async (world, p) => {
@@ -173,7 +187,7 @@ const uploads: fc.Arbitrary<Command>[] = [
     },
     async (world, p) => {
       const who = await resolve(world, p.actor)
-      const found = uploadAt(who.target.model.uploads, p.upload)
+      const found = at(who.target.model.uploads, p.upload)
       const { offsetShiftBytes, ...chunk } = p
       if (found === undefined) return
       await sendChunk(
@@ -191,7 +205,7 @@ const uploads: fc.Arbitrary<Command>[] = [
     { actor, upload, isWhole: fc.nat(4).map((n) => n > 0) },
     async (world, p) => {
       const who = await resolve(world, p.actor)
-      const found = uploadAt(who.target.model.uploads, p.upload)
+      const found = at(who.target.model.uploads, p.upload)
       if (found !== undefined) await finishUpload(world, who, found, p)
       await checkUsage(world, who.target)
     },
@@ -199,15 +213,15 @@ const uploads: fc.Arbitrary<Command>[] = [
   ),
   ...step('askUpload', { actor, upload, isCancelled: fc.boolean() }, async (world, p) => {
     const who = await resolve(world, p.actor)
-    const found = uploadAt(who.target.model.uploads, p.upload)
+    const found = at(who.target.model.uploads, p.upload)
     if (found === undefined) return
     await askUpload(world, who, found)
     if (p.isCancelled) await cancelUpload(world, who, found)
   }),
 ]
 
-function uploadAt<Upload>(open: readonly Upload[], index: number): Upload | undefined {
-  return open.length === 0 ? undefined : open[index % open.length]
+function at<Item>(items: readonly Item[], index: number): Item | undefined {
+  return items.length === 0 ? undefined : items[index % items.length]
 }
 
 const deletes: fc.Arbitrary<Command>[] = [
@@ -221,6 +235,21 @@ const deletes: fc.Arbitrary<Command>[] = [
       await checkUsage(world, who.target)
     },
     4,
+  ),
+  ...step(
+    'removeUsed',
+    { actor, path, which: fc.nat(20), kind: fc.constantFrom('blob' as const, 'manifest' as const) },
+    async (world, p) => {
+      const who = await resolve(world, p.actor)
+      const name = repositoryAt(p.path)
+      const live = who.target.model.repositories.get(name)?.liveManifests() ?? []
+      const used = live.flatMap(({ blobs, children }) => (p.kind === 'blob' ? blobs : children))
+      const digest = at(used, p.which)
+      if (digest === undefined) return
+      await remove(world, who, name, { kind: p.kind, digest })
+      await checkTags(world, who.target, name)
+    },
+    2,
   ),
   ...step(
     'undelete',
@@ -362,6 +391,16 @@ async function collect(world: World): Promise<void> {
   await world.server.collect()
   for (const { model } of world.projects) model.collect()
   await checkEverything(world)
+}
+
+/** The same images in both projects to begin with, so that the first commands find something. */
+export async function prime(world: World): Promise<void> {
+  const nested = MANIFESTS.findLastIndex(({ children }) => children.length > 0)
+  for (const index of [0, 1]) {
+    const who = await resolve(world, { project: index, credential: 1, isForeign: false })
+    const how = { method: 'at once', tagging: 'tag', tagIndex: 0 } as const
+    await pushComplete(world, who, repositoryAt(0), manifestAt(nested), how)
+  }
 }
 
 /** All invariants over both projects. */

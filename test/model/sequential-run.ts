@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import type { Stack } from '../support/suite-files.ts'
-import { checkEverything, commandSequences } from './commands.ts'
+import { checkEverything, commandSequences, prime } from './commands.ts'
 import { openModelServer } from './server.ts'
 import { closeWorld, openWorld, type World } from './world.ts'
 
@@ -8,12 +8,12 @@ export type RunOptions = {
   stack: Stack
   seed: number
   runs: number
-  /** No further run begins after this time. */
+  /** No further run begins after this time, and in the sequential model no further command. */
   budgetMs: number
   report: (line: string) => void
 }
 
-const MAX_COMMANDS = 100
+const MAX_COMMANDS = 150
 /** Time for making a failing sequence shorter. */
 const SHRINK_BUDGET_MS = 60_000
 const LONGEST_TIMER_MS = 2 ** 31 - 1
@@ -28,10 +28,12 @@ export async function runSequential(options: RunOptions): Promise<{ runs: number
   await using server = await openModelServer(stack)
   const total = { runs: 0, commands: 0 }
   let hasFailed = false
+  const isOver = (): boolean => !hasFailed && performance.now() > deadline
   const runOne = async (commands: Iterable<fc.AsyncCommand<World, World>>): Promise<void> => {
-    if (!hasFailed && performance.now() > deadline) return
-    const world = await openWorld(server)
+    if (isOver()) return
+    const world = await openWorld(server, isOver)
     try {
+      await prime(world)
       await fc.asyncModelRun(() => ({ model: world, real: world }), commands)
       await checkEverything(world)
       total.runs += 1

@@ -31,6 +31,8 @@ export type ProjectState = {
 export type World = {
   server: ModelServer
   projects: readonly [ProjectState, ProjectState]
+  /** The time of the test is over: the commands that are left are skipped. */
+  isOver(): boolean
 }
 
 /** Who sends a command and where to: drawn before the run, resolved when its turn comes. */
@@ -44,8 +46,8 @@ const ALL_ACTIONS: readonly Action[] = ['pull', 'push', 'delete']
 const ODD_CREDENTIAL_EVERY = 4
 
 /** Makes both projects of a run on the server. */
-export async function openWorld(server: ModelServer): Promise<World> {
-  return { server, projects: [await openProject(server, 'a'), await openProject(server, 'b')] }
+export async function openWorld(server: ModelServer, isOver: () => boolean): Promise<World> {
+  return { server, isOver, projects: [await openProject(server, 'a'), await openProject(server, 'b')] }
 }
 
 async function openProject(server: ModelServer, letter: string): Promise<ProjectState> {
