@@ -19,8 +19,8 @@ import { useBerth } from '../support/use-berth.ts'
 
 const mib = 1024 * 1024
 const manyLayers = 60
-/** What Berth may hold in memory at most while one client pushes and pulls an image that is four times as large. */
-const memoryLimitBytes = 250 * mib
+/** What Berth may hold in memory at most meanwhile, a fraction of the image: on S3 the parts being sent come on top. */
+const memoryLimitBytes = { 'sqlite-fs': 300 * mib, 'postgres-s3': 400 * mib }
 
 const berth = useBerth()
 const folder = temporaryFolder('e2e-images')
@@ -93,7 +93,8 @@ test('an image of more than 1 GiB goes in and out exactly, within bounded memory
   console.log(
     `peak memory: push ${Math.round(pushPeakBytes / mib)} MiB, all ${Math.round(peakBytes / mib)} MiB`,
   )
-  assert.ok(peakBytes < memoryLimitBytes, `peak memory ${Math.round(peakBytes / mib)} MiB`)
+  const limitBytes = memoryLimitBytes[berth.server.stack]
+  assert.ok(peakBytes < limitBytes, `peak memory ${Math.round(peakBytes / mib)} MiB`)
 })
 
 function docker(...call: Parameters<Dockerd['docker']>): ReturnType<Dockerd['docker']> {

@@ -34,6 +34,7 @@ test('an upload goes on with a token that expires in the middle, and nothing els
   assert.equal(await upload.patch(0, content.subarray(0, mib), authorization), 202)
 
   const patch = upload.openPatch(mib, mib, authorization)
+  await patch.wanted
   await patch.send(content.subarray(mib, mib + mib / 2))
   process.kill(berth.pid, 'SIGUSR2')
   const tags = `${berth.registryUrl}/v2/${repository}/tags/list`
@@ -88,6 +89,7 @@ test('SIGTERM lets a running download and a running upload finish, and takes no 
   const download = await openDownload(`${berth.registryUrl}/v2/${repository}/blobs/${digest}`, key)
   const upload = await startRawUpload(berth.registryUrl, repository, key.authorization)
   const patch = upload.openPatch(0, mib, key.authorization)
+  await patch.wanted
   await patch.send(content.subarray(0, mib / 2))
   const stopped = berth.stop()
   const port = Number(new URL(berth.registryUrl).port)

@@ -37,6 +37,8 @@ export type RawUpload = {
 
 /** A request whose body is sent in pieces. */
 export type OpenRequest = {
+  /** Resolves when the server has seen the request and wants its body. */
+  readonly wanted: Promise<void>
   /** Resolves when the piece has left this process. */
   send(piece: Uint8Array): Promise<void>
   /** Ends the body and answers the status. */
@@ -77,7 +79,7 @@ export async function startRawUpload(
       return response.status
     },
     openPatch(offsetBytes, sizeBytes, as) {
-      const headers = { authorization: as, ...chunkHeaders(offsetBytes, sizeBytes) }
+      const headers = { authorization: as, expect: '100-continue', ...chunkHeaders(offsetBytes, sizeBytes) }
       return openRequest(request(location, { method: 'PATCH', headers }), (answer) =>
         follow(answer.headers.location),
       )
@@ -99,6 +101,11 @@ export async function startRawUpload(
 }
 
 function openRequest(outgoing: ClientRequest, onAnswer: (answer: IncomingMessage) => void): OpenRequest {
+  const wanted = new Promise<void>((resolve, reject) => {
+    outgoing.once('error', reject)
+    outgoing.once('continue', resolve)
+  })
+  wanted.catch(() => {})
   const answered = new Promise<number>((resolve, reject) => {
     outgoing.once('error', reject)
     outgoing.once('response', (answer) => {
@@ -109,6 +116,7 @@ function openRequest(outgoing: ClientRequest, onAnswer: (answer: IncomingMessage
   })
   answered.catch(() => {}) // Whoever ends the request hears of it.
   return {
+    wanted,
     send: (piece) =>
       new Promise((resolve, reject) => {
         outgoing.write(piece, (error) => (error ? reject(error) : resolve()))
