@@ -1,6 +1,7 @@
 import { OciError } from '@berth/oci/errors'
 import { ClientGone } from './errors.ts'
 import { bodyLength, type Exchange, expectsContinue } from './exchange.ts'
+import { gatherBytes } from './gathered-bytes.ts'
 import { MIN_PROGRESS_BYTES } from './limits.ts'
 
 /** Takes a chunk, which it owns from then on. A promise means: wait before the next one. */
@@ -99,15 +100,11 @@ export async function readBody(
 ): Promise<Buffer> {
   const announcedBytes = bodyLength(exchange.req)
   if (announcedBytes !== null && announcedBytes > maxBytes) throw tooLarge()
-  const chunks: Uint8Array[] = []
-  let sizeBytes = 0
+  const gathered = gatherBytes()
   await consumeBody(exchange, (chunk) => {
-    sizeBytes += chunk.byteLength
-    if (sizeBytes > maxBytes) throw tooLarge()
-    chunks.push(chunk)
+    if (gathered.sizeBytes + chunk.byteLength > maxBytes) throw tooLarge()
+    gathered.append(chunk)
     return undefined
   })
-  return chunks.length === 1 && chunks[0] !== undefined
-    ? Buffer.from(chunks[0].buffer, chunks[0].byteOffset, chunks[0].byteLength)
-    : Buffer.concat(chunks, sizeBytes)
+  return gathered.bytes()
 }

@@ -1,6 +1,7 @@
 import type { Digester } from '@berth/oci/digest'
 import type { BlobStore, BlobWriter, UploadState } from '../blobstore/blobstore.ts'
 import type { UploadSessionRow } from '../metastore/session-store.ts'
+import { gatherBytes } from './gathered-bytes.ts'
 
 /** What an upload holds after a chunk. Up to the inline limit it is `pending`, beyond it is in the blob store. */
 export interface UploadContent {
@@ -34,7 +35,8 @@ export function openAppender(
   const firstState = session.storage_state as UploadState | null
   let state = firstState
   let writer: BlobWriter | null = null
-  let pending: Uint8Array[] = session.pending === null ? [] : [session.pending]
+  let pending = gatherBytes()
+  if (session.pending !== null) pending.append(session.pending)
   let offsetBytes = session.offset_bytes
 
   /** Moves what is pending into the store. From then on chunks go there directly. */
@@ -42,8 +44,9 @@ export function openAppender(
     state ??= await blobs.createUpload(session.id)
     const storedBytes = firstState === null ? 0 : session.offset_bytes
     writer = await blobs.openWriter(state, storedBytes)
-    for (const chunk of pending) await writer.append(chunk)
-    pending = []
+    const gathered = pending.bytes()
+    pending = gatherBytes()
+    await writer.append(gathered)
   }
 
   return {
@@ -55,7 +58,7 @@ export function openAppender(
       digester.update(chunk)
       offsetBytes += chunk.byteLength
       if (writer !== null) return writer.append(chunk)
-      pending.push(chunk)
+      pending.append(chunk)
       return state !== null || offsetBytes > inlineLimitBytes ? spill() : undefined
     },
     async finish() {
@@ -63,17 +66,13 @@ export function openAppender(
         state = await writer.close()
         writer = null
       }
-      return { offsetBytes, pending: state === null ? joined(pending) : null, storageState: state }
+      return { offsetBytes, pending: state === null ? pending.bytes() : null, storageState: state }
     },
     async abort() {
-      pending = []
+      pending = gatherBytes()
       if (writer !== null) await writer.abort()
       writer = null
       if (state !== null && firstState === null) await blobs.cancelUpload(state)
     },
   }
-}
-
-function joined(chunks: readonly Uint8Array[]): Uint8Array {
-  return chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
 }
