@@ -73,7 +73,18 @@ describe('clientAddress', () => {
     ['bracketed IPv6 with port', '2001:db8::1', '[2001:db9::7]:4711', '2001:db9::7'],
     ['IPv4-mapped socket', '::ffff:10.0.0.1', '198.51.100.1', '198.51.100.1'],
     ['no socket address', undefined, '198.51.100.1', 'unknown'],
-    ['a header that is too long is ignored', '10.0.0.1', '1.1.1.1,'.repeat(400), '10.0.0.1'],
+    [
+      'of a header that is too long the end counts, which the proxy wrote',
+      '10.0.0.1',
+      `${'1.1.1.1,'.repeat(400)} 198.51.100.1`,
+      '198.51.100.1',
+    ],
+    [
+      'nothing is read from where a header that is too long was cut',
+      '10.0.0.1',
+      `${'1'.repeat(3000)}10.0.0.9`,
+      '10.0.0.1',
+    ],
   ]
   for (const [what, socket, forwarded, client] of table) {
     it(what, () => assert.equal(clientAddress(socket, forwarded, proxies), client))

@@ -14,15 +14,25 @@ export function clientAddress(
 ): string {
   let client = normalizeAddress(socketAddress ?? '')
   if (client === null) return 'unknown'
-  if (forwardedFor === undefined || forwardedFor.length > MAX_FORWARDED_FOR_BYTES) return client
-  const hops = forwardedFor.split(',').slice(-MAX_FORWARDED_HOPS)
-  for (const hop of hops.reverse()) {
+  if (forwardedFor === undefined) return client
+  for (const hop of lastHops(forwardedFor)) {
     if (!trustedProxies.contains(client)) return client
     const address = normalizeAddress(withoutPort(hop.trim()))
     if (address === null) return client
     client = address
   }
   return client
+}
+
+/**
+ * From the right. Of a header that is too long only the end: ignoring all of it would let a client pass for the proxy by
+ * sending a long one of its own.
+ */
+function lastHops(forwardedFor: string): string[] {
+  const hops = forwardedFor.slice(-MAX_FORWARDED_FOR_BYTES).split(',')
+  // The first of what is left may be cut.
+  if (forwardedFor.length > MAX_FORWARDED_FOR_BYTES) hops.shift()
+  return hops.slice(-MAX_FORWARDED_HOPS).reverse()
 }
 
 /** Some proxies append the port: `192.0.2.1:4711`, `[2001:db8::1]:4711`. */
