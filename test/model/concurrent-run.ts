@@ -6,9 +6,11 @@ import {
   ask,
   type Client,
   type ConcurrentWorld,
+  contentOf,
   note,
   openClient,
   openConcurrentWorld,
+  ownBlob,
   pause,
   REPOSITORIES,
   TAGS,
@@ -114,8 +116,21 @@ async function operate(world: ConcurrentWorld, victim: Client, random: Random): 
 /** Invariant 5: after the call nothing is accepted, and nothing that had begun before is committed. */
 async function revokeVictim(world: ConcurrentWorld, victim: Client): Promise<void> {
   const { server, projectId } = world
+  const begun = Promise.withResolvers<void>()
+  const rest = Promise.withResolvers<void>()
+  const blob = ownBlob(world, victim)
+  const slow = ask(world, victim, 'POST', `${REPOSITORIES[0]}/blobs/uploads/?digest=${blob.digest}`, {
+    body: contentOf(blob),
+    midway: () => {
+      begun.resolve()
+      return rest.promise
+    },
+  })
+  await Promise.race([begun.promise, slow])
   await server.console.call('apiKeys.revoke', { params: { project: projectId, key: victim.id } })
   const before = await countChanges(world, victim.id)
+  rest.resolve()
+  assert.equal((await slow).answer.status, 401, 'a push whose key was revoked while its bytes came')
   for (const repository of REPOSITORIES) {
     const { answer } = await ask(world, victim, 'GET', `${repository}/tags/list`)
     assert.equal(answer.status, 401, 'a request with a revoked key')
