@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import { defineCommand, Rollback } from '../database.ts'
-import { dialectOf, lockForUpdate, lockRepository } from '../dialect.ts'
+import { dialectOf, lockBlob, lockForUpdate, lockRepository } from '../dialect.ts'
 import type { RegionSchema } from '../region-schema.ts'
 import { enqueueGcTask } from './gc-task.ts'
 import { prepareQuery } from './prepared-query.ts'
@@ -361,6 +361,8 @@ export const deleteBlob = defineCommand(
       .returning('blob_id')
       .executeTakeFirst()
     if (removed === undefined) return { ok: false, reason: 'no_blob' }
+    // A look at the same blob in another transaction still sees the membership, and would take this task away with it.
+    await lockBlob(tx, removed.blob_id)
     await enqueueGcTask(
       tx,
       { kind: 'blob', projectId, blobId: removed.blob_id },
