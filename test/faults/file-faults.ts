@@ -10,6 +10,7 @@ import {
 } from 'node:fs'
 import { join } from 'node:path'
 import { onProcessEnd, runCommand, temporaryFolder } from '../support/process.ts'
+import { requireTools } from '../support/tools.ts'
 import type { FaultInjector } from './fault-injector.ts'
 
 export const fileFaultKinds = ['EIO', 'ENOSPC', 'short write'] as const
@@ -41,7 +42,8 @@ export async function prepareFileFaults(folder: string): Promise<FileFaults> {
   const temporary = temporaryFolder('file-faults')
   const library = join(temporary.path, 'fault-shim.so')
   const source = join(import.meta.dirname, 'fault-shim.c')
-  await runCommand('gcc', ['-shared', '-fPIC', '-O1', '-Wall', '-Werror', '-o', library, source, '-ldl'])
+  const { gcc } = await requireTools('gcc')
+  await runCommand(gcc, ['-shared', '-fPIC', '-O1', '-Wall', '-Werror', '-o', library, source, '-ldl'])
   const control = join(temporary.path, 'control')
   const log = join(temporary.path, 'log')
   writeFileSync(control, Buffer.alloc(page.sizeBytes))

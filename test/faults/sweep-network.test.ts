@@ -1,6 +1,5 @@
 // @tier full
 // @stacks postgres-s3
-// @needs postgres, versitygw
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { startNetworkSweep } from './network-sweep.ts'

@@ -1,5 +1,6 @@
 // @tier full
 // @stacks sqlite-fs
+// @needs gcc
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { startFileSweep } from './file-sweep.ts'
