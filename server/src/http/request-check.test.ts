@@ -53,6 +53,14 @@ test('no version but these', () => {
   }
 })
 
+test('no transfer coding before HTTP/1.1', () => {
+  const headers = [
+    ['Host', 'a'],
+    ['Transfer-Encoding', 'chunked'],
+  ] as const
+  assert.match(check(headers, '1.0') ?? '', /transfer coding/)
+})
+
 test('no transfer coding but chunked', () => {
   const coded = (coding: string) =>
     check([

@@ -16,6 +16,8 @@ export function findRequestMistake(
   if (hosts > 1 || (hosts === 0 && httpVersion === '1.1')) return 'there must be one Host header'
   if (!HOST.test(headers.host ?? '')) return 'the Host header is malformed'
   const coding = headers['transfer-encoding']
+  // RFC 9112 section 6.1: whoever passed this on may have seen another end of it.
+  if (coding !== undefined && httpVersion === '1.0') return 'HTTP/1.0 has no transfer coding'
   if (coding !== undefined && coding.toLowerCase() !== 'chunked') {
     return 'no transfer coding but chunked is understood'
   }
