@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
@@ -14,6 +14,15 @@ test('a new installation gets a key file of its own, readable by its owner only,
   assert.equal(statSync(file).mode & 0o777, 0o600)
   const again = await loadRootKey({ text: null, file, createIfMissing: false })
   assert.deepEqual(again, made)
+})
+
+test('of processes that make the first key at the same time all get the one that is in the file', async () => {
+  const file = join(folder, 'together', 'root.key')
+  const source = { text: null, file, createIfMissing: true }
+  const keys = await Promise.all(Array.from({ length: 8 }, () => loadRootKey(source)))
+  const kept = await loadRootKey({ ...source, createIfMissing: false })
+  for (const key of keys) assert.deepEqual(key, kept)
+  assert.deepEqual(readdirSync(join(folder, 'together')), ['root.key'])
 })
 
 test('a missing key of an existing installation is an error, never a new key', async () => {

@@ -1,5 +1,5 @@
-import { createCipheriv, createDecipheriv, hkdfSync, randomBytes } from 'node:crypto'
-import { mkdir, open, readFile, rename } from 'node:fs/promises'
+import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, randomUUID } from 'node:crypto'
+import { link, mkdir, open, readFile, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
 /** 32 bytes from which every other key of the installation is derived. Losing it makes stored secrets unreadable. */
@@ -48,25 +48,31 @@ function decode(text: string, origin: string): RootKey {
 }
 
 async function createRootKey(file: string): Promise<RootKey> {
-  const bytes = randomBytes(KEY_BYTES)
   await mkdir(dirname(file), { recursive: true, mode: 0o700 })
   // Whole or not at all: a crash must not leave a key file that is cut short.
-  const unfinished = `${file}.new`
-  const handle = await open(unfinished, 'w', 0o600)
+  const unfinished = `${file}.${randomUUID()}.new`
+  const handle = await open(unfinished, 'wx', 0o600)
   try {
-    await handle.writeFile(`${bytes.toString('base64')}\n`)
+    await handle.writeFile(`${randomBytes(KEY_BYTES).toString('base64')}\n`)
     await handle.sync()
   } finally {
     await handle.close()
   }
-  await rename(unfinished, file)
+  try {
+    // Never over a key that another process has made meanwhile: what depends on that one may be stored already.
+    await link(unfinished, file)
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
+  } finally {
+    await unlink(unfinished)
+  }
   const folder = await open(dirname(file), 'r')
   try {
     await folder.sync()
   } finally {
     await folder.close()
   }
-  return new Uint8Array(bytes) as RootKey
+  return decode((await readFile(file, 'utf8')).trim(), file)
 }
 
 /** Derives a key for one purpose (HKDF-SHA-256, RFC 5869). `purpose` names it and its version, e.g. `pepper/v1`. */
