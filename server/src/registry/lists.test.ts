@@ -222,8 +222,11 @@ describe('referrers', () => {
       assert.equal((await putManifest(region, 'acme/fat', manifest.digest, manifest)).status, 201)
     }
     const pages = await follow(`/v2/acme/fat/referrers/${subject.digest}`, read)
-    assert.equal(pages.flat().length, 4)
-    assert.ok(pages.length > 1)
+    // Two of them are more than a page takes, and what it does not take is not parsed either.
+    assert.deepEqual(
+      pages.map((page) => page.length),
+      [1, 1, 1, 1],
+    )
   })
 
   it('include what an old client listed under the referrers tag', async () => {

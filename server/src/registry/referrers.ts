@@ -81,12 +81,13 @@ async function collectPage(
     })
     const isLastStep = rows.length < STEP_ROWS
     const upTo = isLastStep ? null : (rows.at(-1)?.digest ?? null)
-    for (const referrer of byDigest([...rows.map(toReferrer), ...takeUpTo(tagged, upTo)])) {
+    for (const listed of byDigest([...rows, ...takeUpTo(tagged, upTo)])) {
+      pageBytes += annotationsLength(listed)
       if (referrers.length === page.limit || (referrers.length > 0 && pageBytes > MAX_REFERRERS_PAGE_BYTES)) {
         return { referrers, hasMore: true }
       }
-      referrers.push(referrer)
-      pageBytes += JSON.stringify(referrer.annotations ?? {}).length
+      // Only now: parsing annotations that are not shown would hold up everybody else.
+      referrers.push('sizeBytes' in listed ? toReferrer(listed) : listed)
     }
     if (isLastStep) return { referrers, hasMore: false }
     after = upTo
@@ -99,7 +100,11 @@ function takeUpTo(sorted: Referrer[], upTo: string | null): Referrer[] {
   return sorted.splice(0, end === -1 ? sorted.length : end)
 }
 
-function byDigest(referrers: readonly Referrer[]): Referrer[] {
+function annotationsLength({ annotations }: ReferrerRow | Referrer): number {
+  return typeof annotations === 'string' ? annotations.length : JSON.stringify(annotations ?? {}).length
+}
+
+function byDigest<Listed extends { readonly digest: string }>(referrers: readonly Listed[]): Listed[] {
   return referrers.toSorted((a, b) => (a.digest < b.digest ? -1 : 1))
 }
 
