@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -77,6 +77,17 @@ test('the root key is copied only on request', async (t) => {
   await assert.rejects(readFile(join(target, 'root.key')))
   await backUp({ ...optionsFor(dataDir, join(root, 'with-key')), includeRootKey: true })
   assert.equal(await readFile(join(root, 'with-key', 'root.key'), 'utf8'), 'canary of the root key')
+})
+
+test('nobody but the owner reads the databases of a backup, whoever may read its folder', async (t) => {
+  const { target } = await folders(t)
+  await mkdir(target, { mode: 0o755 })
+  const { dataDir } = await openTestInstallation(t)
+  await backUp(optionsFor(dataDir, target))
+  const { controlDatabase, region } = dataDirLayout(target)
+  for (const file of [controlDatabase, region('local').database]) {
+    assert.equal((await stat(file)).mode & 0o777, 0o600)
+  }
 })
 
 test('a damaged blob stops the backup instead of being copied', async (t) => {

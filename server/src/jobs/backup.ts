@@ -1,5 +1,5 @@
 import { constants } from 'node:fs'
-import { copyFile, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
+import { chmod, copyFile, mkdir, open, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { DatabaseSync } from 'node:sqlite'
 import { dataDirLayout } from '../config/data-dir.ts'
@@ -125,6 +125,8 @@ async function snapshot(from: string, to: string): Promise<void> {
   } finally {
     database.close()
   }
+  // As the database itself: the folder of the backup may be one that others can read.
+  await chmod(to, 0o600)
   await syncFile(to)
 }
 
