@@ -193,6 +193,16 @@ test('after docker logout nothing of the project can be pulled or pushed', async
   assert.match(pull.stderr, /unauthorized/)
 })
 
+test('without a login docker pulls from a public repository', async () => {
+  const path = `/projects/${berth.project.id}`
+  const { status } = await berth.server.api('PATCH', path, { publicRepositories: ['team/copy'] })
+  assert.equal(status, 200)
+  const pull = await docker(['pull', berth.reference('team/copy:1')])
+  assert.equal(digestIn(pull.stdout), pushedDigest)
+  const other = await docker(['pull', berth.reference('team/web:1')], { allowFailure: true })
+  assert.notEqual(other.code, 0)
+})
+
 function docker(...call: Parameters<Dockerd['docker']>): ReturnType<Dockerd['docker']> {
   return running().docker(...call)
 }
