@@ -129,10 +129,10 @@ export class Bucket {
   }
 
   /** Copies an object of at most 5 GiB. */
-  async copy(from: string, to: string): Promise<void> {
+  async copy(from: string, to: string, sizeBytes: number): Promise<void> {
     await this.#client.send(
       new CopyObjectCommand({ ...this.#at(to), CopySource: this.#sourceOf(from) }),
-      serverSide,
+      copying(sizeBytes),
     )
   }
 
@@ -273,6 +273,12 @@ function sending(bodyBytes: number, signal: AbortSignal | undefined) {
   const bodyMs = (bodyBytes / blobStoreLimits.s3UploadFloorBytesPerSecond) * 1000
   const requestTimeout = Math.ceil(blobStoreLimits.s3RequestTimeoutMs + bodyMs)
   return signal ? { requestTimeout, abortSignal: signal } : { requestTimeout }
+}
+
+/** A client waits for it: a store that is silent about a few bytes is not given the time for gigabytes. */
+function copying(sizeBytes: number) {
+  const { requestTimeout } = sending(sizeBytes, undefined)
+  return { requestTimeout: Math.min(requestTimeout, serverSide.requestTimeout) }
 }
 
 function etagOf(etag: string | undefined): string {

@@ -140,7 +140,7 @@ export class S3Uploads {
     const key = newBlobName(progress.uploadId)
     try {
       if (progress.tail) {
-        await this.#bucket.copy(progress.tail.name, key)
+        await this.#bucket.copy(progress.tail.name, key, progress.tail.sizeBytes)
       } else {
         await this.#bucket.put(key, new Uint8Array())
       }

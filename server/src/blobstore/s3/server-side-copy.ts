@@ -11,7 +11,7 @@ export async function copyObject(
   sizes: { sizeBytes: number; copyMaxBytes: number },
 ): Promise<void> {
   if (sizes.sizeBytes <= sizes.copyMaxBytes) {
-    await bucket.copy(from, to)
+    await bucket.copy(from, to, sizes.sizeBytes)
     return
   }
   const ranges: ByteRange[] = []
