@@ -70,7 +70,7 @@ export interface Database<Schema> {
   close(): Promise<void>
 }
 
-/** The database cannot be reached, is full, or its disk fails. Rendered as 503 with Retry-After. */
+/** The database cannot be reached, is full, or its disk fails. Rendered as 503 with Retry-After; by the registry, when full, as 403. */
 export class DatabaseUnavailableError extends Error {
   /** `full`: no space left; `io`: read, write or fsync failed; `connection`: unreachable or timed out. */
   readonly reason: 'full' | 'io' | 'connection'

@@ -51,10 +51,17 @@ export function unavailable(message: string, cause?: unknown): OciError {
 
 function translate(error: unknown): OciError {
   if (error instanceof DatabaseUnavailableError) {
+    if (error.reason === 'full') return diskFull(error)
     return unavailable('the registry cannot reach its database; try again soon', error)
   }
   if (error instanceof BlobStoreError) return translateBlobStoreError(error)
   return toOciError(error)
+}
+
+/** As for a full store: the client can do nothing, and its user should read why. */
+function diskFull(cause: unknown): OciError {
+  const message = "the registry's disk is full: nothing was changed. Its operator has to free space"
+  return new OciError('DENIED', message, { cause, detail: { limit: 'disk' } })
 }
 
 /**
