@@ -119,13 +119,13 @@ export const OPERATIONS = {
     path: '/projects/{project}',
     summary: 'Change a project',
     description:
-      'Only the fields that are sent change. Returns when a change of rules is in force on every replica of every region that can be reached.',
+      'Only the fields that are sent change. Returns when a change of rules is in force on every replica of every region that can be reached; a change of what is public fails when a region cannot confirm it.',
     params: projectParams,
     query: null,
     body: projectUpdate,
     status: 200,
     response: project,
-    errors: ['project_not_found'],
+    errors: ['project_not_found', 'not_everywhere_yet'],
     access: inProject('project.update'),
   },
   'projects.delete': {

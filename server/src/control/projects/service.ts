@@ -14,7 +14,7 @@ import {
 } from '../../metastore/queries/project.ts'
 import { checkGlobs } from '../globs.ts'
 import { NAMESPACE_ATTEMPTS } from '../limits.ts'
-import { propagate } from '../propagate.ts'
+import { propagate, propagateEverywhere } from '../propagate.ts'
 import type { ControlRegion, ControlRuntime } from '../runtime.ts'
 import { toTimestamp } from '../time.ts'
 
@@ -111,7 +111,9 @@ export async function updateProject(
   }
   const outcome = await runtime.db.run(updateProjectCommand, { id, change, origin })
   if (!outcome.ok) throw new ApiError('project_not_found')
-  if (outcome.seq !== null) await propagate(runtime, outcome.seq)
+  // Who makes a repository private relies on it: then a region that cannot confirm it is an error, not a detail.
+  const settle = publicRepositories === undefined ? propagate : propagateEverywhere
+  if (outcome.seq !== null) await settle(runtime, outcome.seq)
   return toProject(outcome.project)
 }
 
