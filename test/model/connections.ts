@@ -37,7 +37,11 @@ function send(
   path: string,
   { authorization, headers, body, isStreamed, midway }: RequestOptions,
 ): Promise<Answer> {
-  const length = isStreamed === true ? {} : { 'Content-Length': String(body?.byteLength ?? 0) }
+  // Said in so many words: Node announces the length of a body that is there when the header is sent.
+  const length =
+    isStreamed === true
+      ? { 'Transfer-Encoding': 'chunked' }
+      : { 'Content-Length': String(body?.byteLength ?? 0) }
   return new Promise((resolve, reject) => {
     const request = http.request({
       host: '127.0.0.1',

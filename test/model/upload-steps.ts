@@ -54,9 +54,7 @@ async function pushAtOnce(
   return answer.status
 
   function commitAtOnce(): Expected {
-    // Node announces a length of 0 for a stream without any bytes.
-    const isAnnounced = !isStreamed || blob.sizeBytes === 0
-    const isInline = isAnnounced && blob.sizeBytes <= INLINE_LIMIT_BYTES
+    const isInline = !isStreamed && blob.sizeBytes <= INLINE_LIMIT_BYTES
     if (!isInline) {
       const started = model.startUpload({
         repository: path,
