@@ -1,8 +1,9 @@
-import { randomInt } from 'node:crypto'
+/** One that every run shares, so that a failure is of the change and not of the day. The campaign takes others. */
+const FIXED_SEED = 15_776_258
 
-/** BERTH_TEST_SEED, or any. */
+/** BERTH_TEST_SEED, or the fixed one. */
 export function chosenSeed(): number {
-  return Number(process.env['BERTH_TEST_SEED'] ?? randomInt(2 ** 31))
+  return Number(process.env['BERTH_TEST_SEED'] ?? FIXED_SEED)
 }
 
 /** BERTH_TEST_RUNS, or the default. */

@@ -7,7 +7,7 @@ import { runConcurrent } from './concurrent-run.ts'
 import { runSequential } from './sequential-run.ts'
 
 const budgetMs = 120_000
-const runs = 500
+const runs = 100
 
 for (const [name, run] of [
   ['one after the other', runSequential],
