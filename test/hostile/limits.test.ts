@@ -12,6 +12,7 @@ import {
   call,
   callFor,
   imageOf,
+  logLines,
   ociManifest,
   openFiles,
   openUpload,
@@ -33,6 +34,8 @@ const MEMORY_ALLOWANCE_BYTES = 300 * MIB
 let berth: Berth
 let project: ProjectAnswer
 let key: KeyAnswer
+/** Of processes that have ended. */
+const logs: string[] = []
 const image = imageOf(randomBlob(5000))
 const large = randomBlob(64 * MIB)
 
@@ -353,6 +356,7 @@ describe('bodies', () => {
   })
 
   test('a blob above the limit is refused while it comes, when its length is not known', async () => {
+    logs.push(berth.log())
     await berth.restart({ BERTH_MAX_BLOB_SIZE: '1MiB' })
     try {
       const by = await newKey()
@@ -453,4 +457,9 @@ describe('a quota', () => {
     checkRefusal(pushed)
     await callFor(202, berth, 'DELETE', `/v2/small/web/blobs/${second.digest}`, { authorization })
   })
+})
+
+test('no file had to be closed by the garbage collector, and nothing failed', () => {
+  assert.doesNotMatch(logs.join('') + berth.log(), /garbage collection|MaxListenersExceeded/)
+  assert.deepEqual(logLines(berth, 'error'), [])
 })

@@ -15,6 +15,7 @@ const FILES_ALLOWANCE = 3
 
 let berth: Berth
 let key: KeyAnswer
+let filesBefore: number
 const large = randomBlob(32 * MIB)
 
 before(async () => {
@@ -22,6 +23,7 @@ before(async () => {
   const project = await berth.createProject('acme')
   key = await berth.createKey(project.id)
   await pushBlob(berth, key, 'acme/web', large)
+  filesBefore = openFiles(berth.pid)
 })
 after(async () => berth?.[Symbol.asyncDispose]())
 
@@ -92,23 +94,22 @@ describe('who stops in the middle', { concurrency: true, timeout: 2 * PATIENCE_M
     const range = { 'content-range': '5-5' }
     await callFor(202, berth, 'PATCH', path, { authorization, headers: range, body: '5' })
   })
-})
 
-test('who does not read an answer any more leaves no file open', async () => {
-  const filesBefore = openFiles(berth.pid)
-  const sockets: Socket[] = []
-  for (let i = 0; i < 10; i++) {
-    const socket = await open(portOf(berth.registryUrl))
-    socket.pause()
-    socket.write(head('GET', `/v2/acme/web/blobs/${large.digest}`, ''))
-    await once(socket, 'readable')
-    sockets.push(socket)
-  }
-  assert.ok(openFiles(berth.pid) >= filesBefore + 10)
-  await waitFor(
-    'the slow readers to be cut',
-    async () => openFiles(berth.pid) <= filesBefore + FILES_ALLOWANCE,
-    PATIENCE_MS,
-  )
-  for (const socket of sockets) socket.destroy()
+  test('of reading an answer: no file stays open', async () => {
+    const sockets: Socket[] = []
+    for (let i = 0; i < 10; i++) {
+      const socket = await open(portOf(berth.registryUrl))
+      socket.pause()
+      socket.write(head('GET', `/v2/acme/web/blobs/${large.digest}`, ''))
+      await once(socket, 'readable')
+      sockets.push(socket)
+    }
+    assert.ok(openFiles(berth.pid) >= filesBefore + 10)
+    await waitFor(
+      'the slow readers to be cut',
+      async () => openFiles(berth.pid) <= filesBefore + FILES_ALLOWANCE,
+      PATIENCE_MS,
+    )
+    for (const socket of sockets) socket.destroy()
+  })
 })
