@@ -18,9 +18,6 @@ export const MAX_AUTHORIZATION_LENGTH = 1_024
 /** How often a namespace that is made from a name is tried with a number behind it. */
 export const NAMESPACE_ATTEMPTS = 20
 
-/** Most regions of an installation that one request walks through. */
-export const MAX_REGIONS = 1_000
-
 /** Tags that a manifest is shown with. */
 export const MANIFEST_TAGS_SHOWN = 100
 

@@ -1,4 +1,4 @@
-import { loadInstallation, useSetupToken } from '../../metastore/queries/installation.ts'
+import { useSetupToken } from '../../metastore/queries/installation.ts'
 import { loadFirstProject } from '../../metastore/queries/project.ts'
 import { dockerLogin } from '../api-keys/login-command.ts'
 import { MAX_SETUP_TOKEN_LENGTH } from '../limits.ts'
@@ -27,12 +27,6 @@ export async function openSetup(
   if (!firstUse) return { status: 410, page: renderRefusal('This setup link was used already.') }
   const project = await loadFirstProject(runtime.db.reader)
   return { status: 200, page: renderSetup(runtime, project?.namespace ?? null) }
-}
-
-/** Whether the setup link was never used. */
-export async function setupIsOpen(runtime: ControlRuntime): Promise<boolean> {
-  if (runtime.setupTokenHmac === null) return false
-  return !(await loadInstallation(runtime.db.reader)).has('setup_used_at')
 }
 
 function isSetupToken(runtime: ControlRuntime, token: unknown): boolean {

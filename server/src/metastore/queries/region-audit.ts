@@ -1,5 +1,5 @@
 import type { Kysely } from 'kysely'
-import type { RegionAuditEventRow, RegionSchema } from '../region-schema.ts'
+import type { RegionSchema } from '../region-schema.ts'
 import { prepareQuery } from './prepared-query.ts'
 
 /** One change, for the audit log. */
@@ -32,20 +32,4 @@ const insertEvent = prepareQuery<RegionSchema, Omit<RegionAuditEvent, 'detail'> 
 /** Writes an audit event. To be called inside the command that makes the change. */
 export async function insertRegionAudit(tx: Kysely<RegionSchema>, event: RegionAuditEvent): Promise<void> {
   await insertEvent.run(tx, { ...event, detail: JSON.stringify(event.detail) })
-}
-
-/** A project's audit events, newest first, older than `beforeId` when given, at most `limit`. */
-export async function listRegionAudit(
-  db: Kysely<RegionSchema>,
-  filter: { projectId: string; beforeId: number | null },
-  limit: number,
-): Promise<RegionAuditEventRow[]> {
-  return db
-    .selectFrom('audit_event')
-    .selectAll()
-    .where('project_id', '=', filter.projectId)
-    .$if(filter.beforeId !== null, (query) => query.where('id', '<', filter.beforeId ?? 0))
-    .orderBy('id', 'desc')
-    .limit(limit)
-    .execute()
 }
