@@ -1,13 +1,16 @@
 import assert from 'node:assert/strict'
 import type { Berth } from '../support/berth.ts'
-import type { Client, ReadAnswer } from './client.ts'
+import { waitFor } from '../support/process.ts'
+import type { Answer, Client, ReadAnswer } from './client.ts'
 import { bytesOf } from './content.ts'
 import type { RepositoryModel, TagChange } from './repository-model.ts'
 import type { SharedTags } from './shared-tags.ts'
-import { askUpload } from './uploads.ts'
+import { askUpload, type OpenUpload } from './uploads.ts'
 import type { World, Writer } from './writer.ts'
 
 const historyPageMax = 500
+/** A hold on an upload session ends 20 s after its last renewal. */
+const holdLimitMs = 30_000
 
 type Place = { client: Client; name: string }
 
@@ -176,10 +179,7 @@ export async function checkUploads(world: World, writer: Writer): Promise<void> 
       offsetBytes <= acknowledgedBytes || offsetBytes === possibleBytes,
       `an upload stands at ${offsetBytes}, ${acknowledgedBytes} (maybe ${possibleBytes}) were sent`,
     )
-    const separator = upload.location.includes('?') ? '&' : '?'
-    const answer = await world.client.send('PUT', `${upload.location}${separator}digest=${blob.digest}`, {
-      body: bytesOf(blob).subarray(offsetBytes),
-    })
+    const answer = await endUpload(world.client, upload, offsetBytes)
     if (answer.status === 404) continue
     assert.equal(answer.status, 201, `end of an interrupted upload: ${answer.status} ${answer.text}`)
     const sentAt = Date.now()
@@ -189,6 +189,27 @@ export async function checkUploads(world: World, writer: Writer): Promise<void> 
     else
       assert.ok(world.periods.leaseMs < 60_000, `the blob of an interrupted upload is gone: ${blob.digest}`)
   }
+}
+
+/**
+ * Sends the rest. A process that was killed in the middle of a chunk leaves its hold on the session, which the others
+ * (and itself, started again) respect until it ends: the client is told that another request is writing.
+ */
+async function endUpload(client: Client, upload: OpenUpload, offsetBytes: number): Promise<Answer> {
+  const { location, blob } = upload
+  const url = `${location}${location.includes('?') ? '&' : '?'}digest=${blob.digest}`
+  const ended: Answer[] = []
+  await waitFor(
+    'the hold of the killed process to end',
+    async () => {
+      const answer = await client.send('PUT', url, { body: bytesOf(blob).subarray(offsetBytes) })
+      if (answer.status === 416 && answer.text.includes('another request is writing')) return false
+      ended.push(answer)
+      return true
+    },
+    holdLimitMs,
+  )
+  return ended[0] as Answer
 }
 
 /** `berth fsck`, digests included, finds nothing wrong. */

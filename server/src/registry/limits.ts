@@ -68,9 +68,12 @@ export const MAX_TOKEN_BODY_BYTES = 16 * KIB
 /** A chunked body reserves quota in steps of this size, since its length is unknown. */
 export const RESERVE_STEP_BYTES = 16 * MIB
 
-/** A writer's hold on an upload session, and how often it is renewed while bytes come. */
-export const CLAIM_MS = 60 * SECOND_MS
-export const CLAIM_RENEW_MS = 20 * SECOND_MS
+/**
+ * A writer's hold on an upload session, and how often it is renewed while bytes come. After a process died with an
+ * upload in hand, a client that resumes it on another one waits at most this long.
+ */
+export const CLAIM_MS = 20 * SECOND_MS
+export const CLAIM_RENEW_MS = 5 * SECOND_MS
 
 /** Unfinished digests that are kept between the chunks of uploads. */
 export const MAX_HASH_STATES = 2000
