@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import { Rollback } from '../database.ts'
 import { dialectOf, lockForShare } from '../dialect.ts'
 import type { RegionSchema } from '../region-schema.ts'
+import { prepareQuery } from './prepared-query.ts'
 
 /**
  * What a command checks again inside its own transaction, so that no write of a revoked key commits after the
@@ -18,6 +19,24 @@ export interface RevokedOutcome {
   readonly reason: 'revoked'
 }
 
+const lockKeyRules = prepareQuery<RegionSchema, { keyId: string }>()((db, p) =>
+  lockForShare(
+    db
+      .selectFrom('access_key')
+      .innerJoin('access_project', 'access_project.id', 'access_key.project_id')
+      .select([
+        'access_key.secret_version',
+        'access_key.previous_hmac',
+        'access_key.previous_expires_at',
+        'access_key.expires_at',
+        'access_key.revoked_at',
+        'access_project.deleted_at',
+      ])
+      .where('access_key.id', '=', p('keyId')),
+    dialectOf(db),
+  ),
+)
+
 /**
  * First statement of every command that writes for a key: ends the command with the outcome
  * `{ ok: false, reason: 'revoked' }` (as a `Rollback`) when the key was revoked, rotated away, has expired, or its
@@ -30,19 +49,7 @@ export async function assertKeyStillValid(
   nowMs: number,
 ): Promise<void> {
   if (guard === null) return
-  const query = tx
-    .selectFrom('access_key')
-    .innerJoin('access_project', 'access_project.id', 'access_key.project_id')
-    .select([
-      'access_key.secret_version',
-      'access_key.previous_hmac',
-      'access_key.previous_expires_at',
-      'access_key.expires_at',
-      'access_key.revoked_at',
-      'access_project.deleted_at',
-    ])
-    .where('access_key.id', '=', guard.keyId)
-  const row = await lockForShare(query, dialectOf(tx)).executeTakeFirst()
+  const row = await lockKeyRules.first(tx, { keyId: guard.keyId })
   const isValid =
     row !== undefined &&
     row.revoked_at === null &&

@@ -1,5 +1,6 @@
 import { sql, type Kysely } from 'kysely'
 import type { RegionSchema } from '../region-schema.ts'
+import { prepareQuery } from './prepared-query.ts'
 
 /** Something that garbage collection must look at, because it may have lost its last reference. */
 export type GcTarget =
@@ -18,6 +19,38 @@ export type GcTarget =
   | { readonly kind: 'blob' | 'purge_blob'; readonly projectId: string; readonly blobId: number }
   | { readonly kind: 'project'; readonly projectId: string }
 
+interface GcTaskValues {
+  readonly kind: GcTarget['kind']
+  readonly target: string
+  readonly projectId: string
+  readonly repositoryId: number | null
+  readonly digest: string | null
+  readonly blobId: number | null
+  readonly dueAt: number
+  readonly reason: string
+}
+
+const upsertTask = prepareQuery<RegionSchema, GcTaskValues>()((db, p) =>
+  db
+    .insertInto('gc_task')
+    .values({
+      kind: p('kind'),
+      target: p('target'),
+      project_id: p('projectId'),
+      repository_id: p('repositoryId'),
+      digest: p('digest'),
+      blob_id: p('blobId'),
+      due_at: p('dueAt'),
+      reason: p('reason'),
+    })
+    .onConflict((conflict) =>
+      conflict.column('target').doUpdateSet({
+        due_at: sql<number>`case when excluded.due_at < gc_task.due_at then excluded.due_at else gc_task.due_at end`,
+        reason: sql<string>`case when excluded.due_at < gc_task.due_at then excluded.reason else gc_task.reason end`,
+      }),
+    ),
+)
+
 /**
  * Enqueues a look at `target`, inside the transaction that gave the reason. A target that is queued already keeps one
  * row, due at the earlier of the two times: looking too early only puts the task back.
@@ -27,25 +60,15 @@ export async function enqueueGcTask(
   target: GcTarget,
   when: { dueAt: number; reason: string },
 ): Promise<void> {
-  await tx
-    .insertInto('gc_task')
-    .values({
-      kind: target.kind,
-      target: gcTargetName(target),
-      project_id: target.projectId,
-      repository_id: 'repositoryId' in target ? target.repositoryId : null,
-      digest: 'digest' in target ? target.digest : null,
-      blob_id: 'blobId' in target ? target.blobId : null,
-      due_at: when.dueAt,
-      reason: when.reason,
-    })
-    .onConflict((conflict) =>
-      conflict.column('target').doUpdateSet({
-        due_at: sql<number>`case when excluded.due_at < gc_task.due_at then excluded.due_at else gc_task.due_at end`,
-        reason: sql<string>`case when excluded.due_at < gc_task.due_at then excluded.reason else gc_task.reason end`,
-      }),
-    )
-    .execute()
+  await upsertTask.run(tx, {
+    kind: target.kind,
+    target: gcTargetName(target),
+    projectId: target.projectId,
+    repositoryId: 'repositoryId' in target ? target.repositoryId : null,
+    digest: 'digest' in target ? target.digest : null,
+    blobId: 'blobId' in target ? target.blobId : null,
+    ...when,
+  })
 }
 
 function gcTargetName(target: GcTarget): string {
