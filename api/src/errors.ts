@@ -32,6 +32,12 @@ export const API_ERRORS = {
     title: 'This is not allowed',
     description: 'The credential is valid but may not do this. Ask an operator or an owner of the project.',
   },
+  step_up_required: {
+    status: 403,
+    title: 'Confirm that it is you first',
+    description:
+      'The operation is sensitive, and the session was not confirmed lately. Open `/confirm` of the console (for `berth`: log in again), confirm with password, passkey or single sign-on, and repeat the call.',
+  },
   route_not_found: {
     status: 404,
     title: 'There is no such path',

@@ -20,6 +20,8 @@ export interface Operation {
   /** Besides those of every operation (`EVERYWHERE`) and those that the presence of a body brings (`WITH_BODY`). */
   readonly errors: readonly ApiErrorCode[]
   readonly access: AccessRule
+  /** A session must have been confirmed by password, passkey or single sign-on in the last minutes. */
+  readonly stepUp?: true
 }
 
 /** Errors that any operation may answer. */

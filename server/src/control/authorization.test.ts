@@ -8,7 +8,7 @@ import { problem } from '@berth/api/problem'
 import { MAX_FAILURES_PER_CREDENTIAL } from '../access/limits.ts'
 import { callOperation } from './call-operation.ts'
 import { PUBLIC_PATHS } from './pages/routes.ts'
-import { type ConsolePrincipal, mayCall, mayInProject } from './principal.ts'
+import { type ConsolePrincipal, isSteppedUp, mayCall, mayInProject } from './principal.ts'
 import { openTestConsole, OPERATOR_TOKEN, type TestConsole } from '../../../test/support/console/stack.ts'
 
 let opened: TestConsole
@@ -101,7 +101,10 @@ function readTree(tree: string): string[] {
 
 test('a principal of a kind that no rule names may do nothing', () => {
   const stranger = { kind: 'stranger' } as unknown as ConsolePrincipal
-  assert.equal(mayInProject(stranger, 'p', 'project.read'), false)
+  assert.equal(mayInProject(stranger, 'project.read', null), false)
+  assert.equal(mayInProject(stranger, 'project.read', 'owner'), false)
+  assert.equal(mayCall(stranger, { kind: 'signed_in' }), false)
+  assert.equal(isSteppedUp(stranger, 0), false)
   assert.equal(mayCall(stranger, { kind: 'operator' }), false)
   assert.equal(mayCall(stranger, { kind: 'project', permission: 'project.read' }), false)
   assert.equal(mayCall(stranger, { kind: 'unheard' } as never), false)

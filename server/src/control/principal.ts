@@ -1,10 +1,31 @@
-import type { AccessRule, Permission } from '@berth/api/access'
+import { type AccessRule, type Permission, type Role, roleMay } from '@berth/api/access'
 
-/** Who calls the console. People, with their roles in projects, join the operator here. */
-export type ConsolePrincipal = OperatorPrincipal
+/** Who calls the console. */
+export type ConsolePrincipal = OperatorPrincipal | PersonPrincipal
 
+/** Whoever has the operator token of the installation. */
 export interface OperatorPrincipal {
   readonly kind: 'operator'
+}
+
+/** A person with an account, by a session or a personal access token. */
+export interface PersonPrincipal {
+  readonly kind: 'person'
+  readonly userId: string
+  readonly email: string
+  readonly name: string
+  /** May do what the operator token may. */
+  readonly isOperator: boolean
+  readonly via: 'session' | 'token'
+  /** Null for a token. */
+  readonly sessionId: string | null
+  /** Null for a session. */
+  readonly tokenId: string | null
+  /**
+   * Until when, in ms since the epoch, the session counts as just confirmed by password, passkey or single sign-on.
+   * Null: it does not. Always null for a token.
+   */
+  readonly steppedUpUntil: number | null
 }
 
 /** How audit events name the caller. */
@@ -12,33 +33,50 @@ export function actorOf(principal: ConsolePrincipal): string {
   switch (principal.kind) {
     case 'operator':
       return 'operator'
+    case 'person':
+      return `person:${principal.userId}`
   }
 }
 
-/** Whether the caller may do this in this project. Denied unless a case says otherwise. */
+/** Whether the caller is an operator of the installation: by the operator token, or as a person who is one. */
+export function isOperator(principal: ConsolePrincipal): boolean {
+  return principal.kind === 'operator' || (principal.kind === 'person' && principal.isOperator)
+}
+
+/**
+ * Whether the caller may do this in a project in which they have this role (null: none). Operators may do everything
+ * in every project. Denied unless a case says otherwise.
+ */
 export function mayInProject(
   principal: ConsolePrincipal,
-  _projectId: string,
-  _permission: Permission,
+  permission: Permission,
+  role: Role | null,
 ): boolean {
-  switch (principal.kind) {
-    case 'operator':
-      return true
-    default:
-      return false
-  }
+  if (isOperator(principal)) return true
+  return principal.kind === 'person' && role !== null && roleMay(role, permission)
 }
 
 /** Whether the caller passes a rule that does not depend on a project. Denied unless a case says otherwise. */
 export function mayCall(principal: ConsolePrincipal, rule: AccessRule): boolean {
   switch (rule.kind) {
     case 'signed_in':
-      return true
+      return principal.kind === 'operator' || principal.kind === 'person'
     case 'operator':
-      return principal.kind === 'operator'
+      return isOperator(principal)
     case 'project':
       return false
     default:
       return false
   }
+}
+
+/**
+ * Whether the caller has proved lately enough who they are for an operation that asks for it. The operator token and
+ * personal tokens are such a proof themselves: nobody makes one without it.
+ */
+export function isSteppedUp(principal: ConsolePrincipal, nowMs: number): boolean {
+  if (principal.kind === 'operator') return true
+  if (principal.kind !== 'person') return false
+  if (principal.via === 'token') return true
+  return principal.steppedUpUntil !== null && principal.steppedUpUntil > nowMs
 }
