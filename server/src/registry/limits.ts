@@ -75,6 +75,11 @@ export const RESERVE_STEP_BYTES = 16 * MIB
 export const CLAIM_MS = 20 * SECOND_MS
 export const CLAIM_RENEW_MS = 5 * SECOND_MS
 
+/** Manifests above the first size share this much memory while they are received, and wait this long for their turn. */
+export const SMALL_MANIFEST_BYTES = 64 * KIB
+export const MANIFEST_BODIES_BUDGET_BYTES = 64 * MIB
+export const MANIFEST_TURN_WAIT_MS = 30 * SECOND_MS
+
 /** Unfinished digests that are kept between the chunks of uploads. */
 export const MAX_HASH_STATES = 2000
 

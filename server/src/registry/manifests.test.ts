@@ -140,6 +140,15 @@ describe('a manifest', () => {
     }
   })
 
+  it('waits for memory when many large ones come at once, and gives it back whatever becomes of it', async () => {
+    const largest = imageManifest(MISSING, [MISSING], { annotations: { pad: 'x'.repeat(4_000_000) } })
+    // Each is refused at its end, and all of them together are more than twice what is held at once.
+    const pushes = Array.from({ length: 40 }, () => putManifest(region, 'acme/web', 'many', largest))
+    for (const { status, body } of await Promise.all(pushes)) {
+      assert.equal(status, 404, body.toString())
+    }
+  })
+
   it('needs everything that it refers to, in this repository and with these sizes', async () => {
     const config = await pushBlob(region, 'acme/web')
     const elsewhere = await pushBlob(region, 'acme/api', randomBytes(100))

@@ -13,10 +13,13 @@ import {
 } from '../metastore/queries/manifest.ts'
 import { deleteTag } from '../metastore/queries/tag.ts'
 import { type Answer, emptyAnswer } from './answer.ts'
-import { type Exchange, header } from './exchange.ts'
+import { unavailable } from './errors.ts'
+import { bodyLength, type Exchange, header } from './exchange.ts'
 import { type Grant, writeContext } from './grant.ts'
 import { cacheHeaders, entityTag, matchesEntityTag, NO_STORE } from './headers.ts'
+import { MANIFEST_TURN_WAIT_MS, SMALL_MANIFEST_BYTES } from './limits.ts'
 import { overQuota, quotaWarning, revoked } from './refusals.ts'
+import type { ServedRegion } from './region.ts'
 import { readBody } from './request-body.ts'
 import type { RepositoryTarget } from './request.ts'
 import type { RegionRuntime } from './runtime.ts'
@@ -67,6 +70,35 @@ export async function getManifest(
  * DIGEST_INVALID, SIZE_INVALID, MANIFEST_BLOB_UNKNOWN, DENIED (quota), NAME_UNKNOWN, UNAUTHORIZED.
  */
 export async function putManifest(
+  region: ServedRegion,
+  exchange: Exchange,
+  request: ManifestRequest & { readonly tags: readonly Tag[] },
+  grant: Grant,
+): Promise<Answer> {
+  const heldBytes = await takeTurn(region, exchange)
+  try {
+    return await receiveManifest(region, exchange, request, grant)
+  } finally {
+    region.manifestBodies.release(heldBytes)
+  }
+}
+
+/**
+ * Waits until there is memory for a large manifest, and answers how much was taken. Small ones, which are nearly all,
+ * never wait. Throws 503 when none becomes free in time.
+ */
+async function takeTurn(region: ServedRegion, exchange: Exchange): Promise<number> {
+  const neededBytes = Math.min(bodyLength(exchange.req) ?? MAX_MANIFEST_SIZE_BYTES, MAX_MANIFEST_SIZE_BYTES)
+  if (neededBytes <= SMALL_MANIFEST_BYTES) return 0
+  try {
+    await region.manifestBodies.acquire(neededBytes, AbortSignal.timeout(MANIFEST_TURN_WAIT_MS))
+  } catch (cause) {
+    throw unavailable('too many large manifests are being pushed at once; try again soon', cause)
+  }
+  return neededBytes
+}
+
+async function receiveManifest(
   runtime: RegionRuntime,
   exchange: Exchange,
   { repository, reference, tags: moreTags }: ManifestRequest & { readonly tags: readonly Tag[] },
