@@ -89,6 +89,10 @@ test('a cycle that would take too much of a region stops itself, unless a person
   assert.equal(stopped.outcome, 'stopped')
   assert.equal(stopped.trashedBlobs, 50, '25 % of 200')
   assert.match(stopped.detail ?? '', /--force/)
+
+  const next = await region.cycle()
+  assert.equal(next.outcome, 'stopped', 'the next cycle does not take the same share again')
+  assert.equal(next.trashedBlobs, 0)
   const forced = await region.cycle({ force: true })
   assert.equal(forced.outcome, 'done')
   assert.equal(forced.trashedBlobs, 150)

@@ -15,6 +15,7 @@ import {
 } from '../metastore/queries/gc.ts'
 import {
   beginGcRun,
+  didLastGcRunStop,
   finishGcRun,
   GC_RUN_RENEW_MS,
   type GcRunResult,
@@ -128,20 +129,19 @@ export class GarbageCollector {
     tally: Tally,
     { force, signal }: GcCycleOptions,
   ): Promise<string | null> {
-    const { db, maxSharePercent } = this.#options
-    const totals = await loadBlobTotals(db.reader)
-    const maxTrashed =
-      force || totals.live < LIMITS.shareExemptBlobs
-        ? Number.POSITIVE_INFINITY
-        : Math.ceil((totals.live * maxSharePercent) / 100)
+    const { db } = this.#options
+    const share = await this.#openShare(force)
     let renewedAt = performance.now()
     while (!signal.aborted && tally.examined < LIMITS.cycleTasks) {
-      const tasks = await listDueGcTasks(db.reader, startedAt, LIMITS.batchTasks)
-      if (tasks.length === 0) return null
+      const exceptBlobs = share.stopped !== null
+      const tasks = await listDueGcTasks(db.reader, startedAt, LIMITS.batchTasks, { exceptBlobs })
+      if (tasks.length === 0) break
       for (const task of tasks) {
-        if (signal.aborted) return null
-        if (task.kind === 'blob' && tally.trashedBlobs >= maxTrashed)
-          return this.#stopAtShare(tally, totals.live)
+        if (signal.aborted) break
+        if (task.kind === 'blob' && tally.trashedBlobs >= share.maxTrashedBlobs) {
+          share.stopped ??= this.#stopAtShare(tally, share.liveBlobs)
+          continue
+        }
         if (performance.now() - renewedAt > GC_RUN_RENEW_MS) {
           await db.run(renewGcRun, { runId, nowMs: await db.nowMs() })
           renewedAt = performance.now()
@@ -150,12 +150,27 @@ export class GarbageCollector {
         await this.#look(task, startedAt, tally)
       }
     }
-    return null
+    return share.stopped
+  }
+
+  /**
+   * How many blobs this cycle may take. None after a cycle that stopped itself: else the share would be taken again and
+   * again, an hour apart, until nothing is left. It goes on when a person forces one, or when no such blob is due.
+   */
+  async #openShare(
+    force: boolean,
+  ): Promise<{ maxTrashedBlobs: number; liveBlobs: number; stopped: string | null }> {
+    const { db, maxSharePercent } = this.#options
+    const { live: liveBlobs } = await loadBlobTotals(db.reader)
+    const unlimited = { maxTrashedBlobs: Number.POSITIVE_INFINITY, liveBlobs, stopped: null }
+    if (force || liveBlobs < LIMITS.shareExemptBlobs) return unlimited
+    if (await didLastGcRunStop(db.reader)) return { ...unlimited, maxTrashedBlobs: 0 }
+    return { ...unlimited, maxTrashedBlobs: Math.ceil((liveBlobs * maxSharePercent) / 100) }
   }
 
   #stopAtShare(tally: Tally, live: number): string {
     const { maxSharePercent, log, regionId } = this.#options
-    const detail = `stopped after ${tally.trashedBlobs} of ${live} blobs: more than ${maxSharePercent} % of the region would go; look at "berth gc run --dry-run", then "berth gc run --force"`
+    const detail = `took ${tally.trashedBlobs} of ${live} blobs and then no more: more than ${maxSharePercent} % of the region would go; look at "berth gc run --dry-run", then "berth gc run --force"`
     log.error(
       { region: regionId, trashed: tally.trashedBlobs, live },
       'garbage collection stopped itself: it would remove too much',

@@ -7,6 +7,18 @@ export async function listGcRuns(db: Kysely<RegionSchema>, limit: number): Promi
   return db.selectFrom('gc_run').selectAll().orderBy('id', 'desc').limit(limit).execute()
 }
 
+/** Whether the newest finished run stopped itself; failed runs and the one under way say nothing of that. */
+export async function didLastGcRunStop(db: Kysely<RegionSchema>): Promise<boolean> {
+  const last = await db
+    .selectFrom('gc_run')
+    .select('outcome')
+    .where('outcome', 'in', ['done', 'stopped'])
+    .orderBy('id', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  return last?.outcome === 'stopped'
+}
+
 /** A run that says nothing for this long is taken for dead, and another may begin. */
 const RUN_DEAD_AFTER_MS = 60_000
 

@@ -42,11 +42,10 @@ export async function listDueGcTasks(
   db: Kysely<RegionSchema>,
   nowMs: number,
   limit: number,
+  { exceptBlobs = false } = {},
 ): Promise<GcTaskRow[]> {
-  return db
-    .selectFrom('gc_task')
-    .selectAll()
-    .where('due_at', '<=', nowMs)
+  const due = db.selectFrom('gc_task').selectAll().where('due_at', '<=', nowMs)
+  return (exceptBlobs ? due.where('kind', '!=', 'blob') : due)
     .orderBy('due_at')
     .orderBy('id')
     .limit(limit)
