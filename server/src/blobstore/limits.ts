@@ -45,14 +45,15 @@ export const blobStoreLimits = {
   s3BufferWaitMs: 60_000,
   s3ConnectTimeoutMs: 5_000,
   /** From sending a request to its answer's headers, for a request with a small body. */
-  s3RequestTimeoutMs: 60_000,
+  s3RequestTimeoutMs: 20_000,
   /** Each byte of a request's body adds time at this rate. */
   s3UploadFloorBytesPerSecond: 512 * KIB,
   /** For what an object store does by itself before it answers: joining parts, copying. */
   s3ServerSideTimeoutMs: 5 * 60_000,
   /** A body that sends nothing for this long, while bytes are wanted, is given up. */
   s3BodyIdleTimeoutMs: 30_000,
-  s3AttemptsMax: 4,
+  /** A store that never answers is given up after this many times the time-out: about a minute. */
+  s3AttemptsMax: 3,
   s3SocketsMax: 128,
   /** The longest life of a presigned URL. */
   s3PresignMaxSeconds: 60,

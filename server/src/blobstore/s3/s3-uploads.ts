@@ -148,8 +148,8 @@ export class S3Uploads {
       if (isMissingObject(error)) {
         throw new BlobStoreError('upload_lost', 'the bytes of the upload are gone', error)
       }
-      // The request may have been carried out. Nobody else will ever use this name.
-      await this.#bucket.delete(key).catch(() => {})
+      // The request may have been carried out. Nobody else will ever use this name, and the client does not wait for it.
+      void this.#bucket.delete(key).catch(() => {})
       throw error
     }
     return key
