@@ -45,7 +45,8 @@ function chooseContext(
   { current, contexts }: Contexts,
 ): Omit<Context, 'token'> & { readonly token: string | null } {
   const named = options.context ?? io.env['BERTH_CONTEXT']
-  const context = contexts[named ?? current ?? '']
+  const name = named ?? current ?? ''
+  const context = Object.hasOwn(contexts, name) ? contexts[name] : undefined
   if (named !== undefined && context === undefined) {
     throw new CliError('usage', `There is no context "${named}".`, 'See which there are: berth contexts list')
   }

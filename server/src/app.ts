@@ -276,6 +276,7 @@ async function listen(shared: Shared, served: Served, cleanup: AsyncDisposableSt
       return token !== null && shared.installation.operatorAuth.isOperatorToken(token)
     },
     allow: config.metricsAllow,
+    isProxy: (address) => shared.trustedProxies.contains(address),
     isDraining: () => draining,
   })
   const tls =
@@ -327,6 +328,8 @@ function openConsoleLazily(runtime: ControlRuntime): {
       opened.then(
         (console) => console.routing(request, response),
         (error: unknown) => {
+          // The next request tries again.
+          opened = null
           runtime.log.error({ err: error }, 'the console could not be loaded')
           response.destroy()
         },

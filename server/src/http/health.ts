@@ -15,6 +15,8 @@ export interface HealthOptions {
   readonly isOperator: (request: IncomingMessage) => Promise<boolean>
   /** CIDRs that may see details without the token. */
   readonly allow: readonly string[]
+  /** A proxy on this machine forwards for others, whether or not it says so. */
+  readonly isProxy: (address: string) => boolean
   readonly isDraining: () => boolean
 }
 
@@ -26,7 +28,7 @@ const CHECK_AGE_MS = 1_000
  * `/livez`, `/readyz` and `/metrics`, the same on both ports. Returns false for any other path.
  *
  * Everybody may know whether the process lives and is ready. What exactly is wrong, and the metrics, are for the
- * operator, for loopback that no proxy forwards for, and for allowed addresses; others are told 404 so that the answer
+ * operator, for loopback that is no trusted proxy, and for allowed addresses; others are told 404 so that the answer
  * says nothing about the installation.
  */
 export function createHealthHandler(
@@ -119,7 +121,9 @@ async function maySeeDetails(options: HealthOptions, request: IncomingMessage): 
   const peer = request.socket.remoteAddress ?? ''
   const forwarded =
     request.headers['x-forwarded-for'] !== undefined || request.headers['forwarded'] !== undefined
-  if (!forwarded && peer !== '' && (isLoopback(peer) || isIn(peer, options.allow))) return true
+  if (!forwarded && peer !== '') {
+    if (isIn(peer, options.allow) || (isLoopback(peer) && !options.isProxy(peer))) return true
+  }
   return options.isOperator(request)
 }
 
