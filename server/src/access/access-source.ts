@@ -12,7 +12,7 @@ import type { AccessProjectRow } from '../metastore/region-schema.ts'
 
 export interface AccessChange {
   readonly seq: number
-  readonly kind: 'project' | 'key'
+  readonly kind: 'project' | 'key' | 'registry'
   readonly entityId: string
 }
 
@@ -57,6 +57,8 @@ function toProjectRules(row: ProjectRow): AccessProjectRow {
     quota_bytes: row.quota_bytes,
     public_repositories: row.public_repositories,
     allow_sparse_indexes: row.allow_sparse_indexes,
+    immutable_tags: row.immutable_tags,
+    retention: row.retention,
   }
 }
 

@@ -18,6 +18,8 @@ function project(namespace: string, publicRepositories: string[]) {
     quota_bytes: null,
     public_repositories: JSON.stringify(publicRepositories),
     allow_sparse_indexes: 0,
+    immutable_tags: '[]',
+    retention: null,
   })
 }
 

@@ -1,4 +1,5 @@
 import type { Generated, Selectable } from 'kysely'
+import type { AuditChainTable, AuditEventTable, AuditSealerTable, RefusalTable } from './audit-tables.ts'
 import type { HealthCheckTable } from './region-schema.ts'
 
 /*
@@ -12,10 +13,15 @@ export interface ControlSchema {
   region: RegionTable
   project: ProjectTable
   registry: RegistryTable
+  project_key: ProjectKeyTable
   api_key: ApiKeyTable
+  trust_rule: TrustRuleTable
   access_counter: AccessCounterTable
   access_change: AccessChangeTable
-  audit_event: ControlAuditEventTable
+  audit_event: AuditEventTable
+  audit_chain: AuditChainTable
+  audit_sealer: AuditSealerTable
+  refusal: RefusalTable
 }
 
 /** Facts about this installation: `id`, `root_key_canary`, `operator_token_hmac`, `setup_token_hmac`… */
@@ -41,9 +47,43 @@ export interface ProjectTable {
   quota_bytes: number | null
   public_repositories: string
   allow_sparse_indexes: number
+  /** JSON ImmutableTagRule[] (access/image-rules.ts). */
+  immutable_tags: Generated<string>
+  /** JSON RetentionPolicy; null: everything is kept. */
+  retention: Generated<string | null>
   created_at: number
-  /** Set: deleted; the row stays so that the namespace is not given to another project. */
+  /** Set: deleted; the row stays, and keeps the namespace from other projects for as long as it is reserved. */
   deleted_at: number | null
+  /** 1: anyone could pull something of it once, so its namespace is never given to another project. */
+  was_public: Generated<number>
+}
+
+export interface ProjectMemberTable {
+  project_id: string
+  user_id: string
+  /** The project's: makes the list of a person's projects one range of an index. */
+  namespace: string
+  role: 'owner' | 'admin' | 'developer' | 'viewer'
+  created_at: number
+}
+
+export interface InvitationTable {
+  id: string
+  /** Null: to the installation. */
+  project_id: string | null
+  /** In lower case. */
+  email: string
+  /** Null: to the installation. */
+  role: 'owner' | 'admin' | 'developer' | 'viewer' | null
+  /** 1: the person becomes an operator. */
+  is_operator: number
+  token_hmac: Uint8Array
+  created_at: number
+  created_by: string
+  expires_at: number
+  accepted_at: number | null
+  accepted_by: string | null
+  revoked_at: number | null
 }
 
 export interface RegistryTable {
@@ -53,6 +93,29 @@ export interface RegistryTable {
   region_id: string | null
   name: string
   host: string
+  created_at: number
+  /** Of third-party registries: the first path component of what is pulled through them. */
+  slug: Generated<string | null>
+  username: Generated<string | null>
+  /** Third-party: the password or token. Managed: the text of its API key. */
+  sealed_password: Generated<string | null>
+  /** `ecr`: the stored login is exchanged for a short-lived one at use. */
+  exchange: Generated<string | null>
+  /** The API key of a managed registry's credentials; stays when that is revoked. */
+  api_key_id: Generated<string | null>
+  updated_at: Generated<number | null>
+  password_set_at: Generated<number | null>
+  rotation_every_days: Generated<number | null>
+  rotation_overlap_seconds: Generated<number | null>
+  rotation_due_at: Generated<number | null>
+}
+
+/** Keys of projects, wrapped by a root key. Deleting a project's makes its secrets unreadable for ever. */
+export interface ProjectKeyTable {
+  project_id: string
+  version: number
+  root_id: string
+  wrapped: string
   created_at: number
 }
 
@@ -73,6 +136,38 @@ export interface ApiKeyTable {
   created_by: string
   expires_at: number | null
   revoked_at: number | null
+  /** Set: it is the credential of this managed registry. */
+  registry_id: Generated<string | null>
+}
+
+/** Which CI jobs a project trusts, and what with. */
+export interface TrustRuleTable {
+  id: string
+  project_id: string
+  name: string
+  provider: 'github_actions' | 'gitlab_ci' | 'circleci' | 'custom'
+  /** `iss` of the tokens, exactly. */
+  issuer: string
+  /** One of the `aud` of the tokens, exactly. */
+  audience: string
+  /** JSON object: claim → what it must be. */
+  conditions: string
+  actions: string
+  repositories: string
+  regions: string
+  cidrs: string
+  /** How long what a CI token was exchanged for lives. */
+  session_seconds: number
+  /** 1: the CI token is not taken as a password. */
+  exchange_only: number
+  /** Rises when the rule trusts others than before; tokens made before end. */
+  version: number
+  created_at: number
+  created_by: string
+  updated_at: number
+  disabled_at: number | null
+  /** Set: removed; the row stays for the feed. */
+  removed_at: number | null
 }
 
 /** One row. Its counter is raised inside the transaction of each change, so sequence order is commit order. */
@@ -84,25 +179,20 @@ export interface AccessCounterTable {
 /** The access feed: says which project or key changed; the follower reads the row as it is then. */
 export interface AccessChangeTable {
   seq: number
-  kind: 'project' | 'key'
+  kind: 'project' | 'key' | 'registry'
   entity_id: string
   at: number
 }
 
-export interface ControlAuditEventTable {
-  id: Generated<number>
-  project_id: string | null
-  at: number
-  actor: string
-  action: string
-  target: string
-  detail: string
-  request_id: string
-}
+
 
 export type RegionRow = Selectable<RegionTable>
 export type ProjectRow = Selectable<ProjectTable>
+export type ProjectMemberRow = Selectable<ProjectMemberTable>
+export type InvitationRow = Selectable<InvitationTable>
 export type RegistryRow = Selectable<RegistryTable>
+export type ProjectKeyRow = Selectable<ProjectKeyTable>
 export type ApiKeyRow = Selectable<ApiKeyTable>
+export type TrustRuleRow = Selectable<TrustRuleTable>
 export type AccessChangeRow = Selectable<AccessChangeTable>
-export type ControlAuditEventRow = Selectable<ControlAuditEventTable>
+export type ControlAuditEventRow = Selectable<AuditEventTable>

@@ -1,4 +1,5 @@
 import type { Generated, Insertable, Selectable } from 'kysely'
+import type { AuditChainTable, AuditEventTable, AuditSealerTable, RefusalTable } from './audit-tables.ts'
 
 /*
  * The tables of a region's metadata database: the truth for what exists, and a copy of the access rules.
@@ -10,6 +11,8 @@ export interface RegionSchema {
   health_check: HealthCheckTable
   access_project: AccessProjectTable
   access_key: AccessKeyTable
+  access_trust_rule: AccessTrustRuleTable
+  ci_token: CiTokenTable
   access_cursor: AccessCursorTable
   replica: ReplicaTable
   repository: RepositoryTable
@@ -24,6 +27,15 @@ export interface RegionSchema {
   gc_task: GcTaskTable
   gc_run: GcRunTable
   audit_event: RegionAuditEventTable
+  image_hold: ImageHoldTable
+  last_pull: LastPullTable
+  untagged_manifest: UntaggedManifestTable
+  trashed_tag: TrashedTagTable
+  idle_blob: IdleBlobTable
+  retention_run: RetentionRunTable
+  audit_chain: AuditChainTable
+  audit_sealer: AuditSealerTable
+  refusal: RefusalTable
 }
 
 /** One row, written by `ping`. */
@@ -44,6 +56,10 @@ export interface AccessProjectTable {
   public_repositories: string
   /** 1: an index may name manifests that are not here. */
   allow_sparse_indexes: number
+  /** JSON ImmutableTagRule[]: tags that never move (access/image-rules.ts). */
+  immutable_tags: string
+  /** JSON RetentionPolicy, or null: everything is kept. */
+  retention: string | null
 }
 
 /** Copy of a key's rules. The secret itself is nowhere: only its HMAC under the pepper. */
@@ -51,7 +67,7 @@ export interface AccessKeyTable {
   /** The public id inside `brth_k_<id>_…`. */
   id: string
   project_id: string
-  /** `k` API key, `m` machine key. */
+  /** `k` API key, `m` machine key, `r` trust rule: has no secret, its HMAC is empty. */
   kind: string
   name: string
   pepper_version: number
@@ -73,6 +89,33 @@ export interface AccessKeyTable {
   revoked_at: number | null
   /** Coarse (a minute), written by this region. */
   last_used_at: number | null
+}
+
+/** Whom a trust rule trusts. What it grants is the row of `access_key` with the same id. */
+export interface AccessTrustRuleTable {
+  id: string
+  provider: string
+  issuer: string
+  audience: string
+  /** JSON object: claim → what it must be. */
+  conditions: string
+  session_seconds: number
+  exchange_only: number
+  /** Also `secret_version` of the row in `access_key`. */
+  version: number
+  created_at: number
+}
+
+/** A CI token that was taken here, until it has expired: the same one is not taken twice where once is all it may. */
+export interface CiTokenTable {
+  /** Hash of issuer and `jti`, or of all that is signed. */
+  id: string
+  rule_id: string
+  /** Names the CI job in audit events. */
+  run: string
+  mode: 'exchange' | 'password'
+  first_used_at: number
+  expires_at: number
 }
 
 /** One row: how far this region has applied the control plane's access feed. */
@@ -174,8 +217,63 @@ export interface TagHistoryTable {
 
 export interface ProjectUsageTable {
   project_id: string
-  /** Bytes of live blobs (each digest once) and of manifests that are not in the trash. */
+  /** Bytes of live blobs (each digest once) that are not idle, and of manifests that are not in the trash. */
   used_bytes: number
+  /** Bytes of idle and trashed blobs, and of manifests in the trash: what comes back when they are purged. */
+  trashed_bytes: Generated<number>
+}
+
+/** A live blob that only manifests in the trash refer to: it counts as trash until something live needs it again. */
+export interface IdleBlobTable {
+  blob_id: number
+  project_id: string
+  since: number
+}
+
+/** A manifest that must stay, and why: what runs may be rolled back to it. A root for retention and deletions. */
+export interface ImageHoldTable {
+  repository_id: number
+  digest: string
+  /** For people: `release 12 of app web`. Several reasons hold independently. */
+  reason: string
+  created_at: number
+}
+
+/** When a tag or a manifest was last pulled, to the hour. */
+export interface LastPullTable {
+  repository_id: number
+  /** A tag or a digest: no text is both. */
+  reference: string
+  pulled_at: number
+}
+
+/** Since when a manifest has no tag any more; one that never had any has no row. May be left over from earlier. */
+export interface UntaggedManifestTable {
+  repository_id: number
+  digest: string
+  since: number
+}
+
+/** Tags that a manifest lost when it was put into the trash: an undelete brings them back. */
+export interface TrashedTagTable {
+  repository_id: number
+  digest: string
+  tag: string
+}
+
+/** The newest run of a project's retention rules. `seen_at` is renewed while it runs. */
+export interface RetentionRunTable {
+  project_id: string
+  /** The process that runs it. */
+  owner: string
+  started_at: number
+  seen_at: number
+  finished_at: number | null
+  /** `running`, `done` or `failed`. */
+  outcome: string
+  removed_tags: number
+  removed_manifests: number
+  detail: string | null
 }
 
 export interface UploadSessionTable {
@@ -236,21 +334,14 @@ export interface GcRunTable {
   detail: string | null
 }
 
-export interface RegionAuditEventTable {
-  id: Generated<number>
+/** In a region every event names a project, or nobody (empty). */
+export interface RegionAuditEventTable extends Omit<AuditEventTable, 'project_id'> {
   project_id: string
-  at: number
-  actor: string
-  /** `manifest.push`, `tag.delete`, `blob.delete`… */
-  action: string
-  target: string
-  /** JSON object. */
-  detail: string
-  request_id: string
 }
 
 export type AccessProjectRow = Selectable<AccessProjectTable>
 export type AccessKeyRow = Selectable<AccessKeyTable>
+export type AccessTrustRuleRow = Selectable<AccessTrustRuleTable>
 export type RepositoryRow = Selectable<RepositoryTable>
 export type BlobRow = Selectable<BlobTable>
 export type ManifestRow = Selectable<ManifestTable>
@@ -259,4 +350,5 @@ export type TagHistoryRow = Selectable<TagHistoryTable>
 export type GcTaskRow = Selectable<GcTaskTable>
 export type NewGcTask = Insertable<GcTaskTable>
 export type GcRunRow = Selectable<GcRunTable>
+export type RetentionRunRow = Selectable<RetentionRunTable>
 export type RegionAuditEventRow = Selectable<RegionAuditEventTable>

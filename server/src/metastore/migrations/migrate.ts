@@ -1,8 +1,16 @@
 import { type Kysely, sql } from 'kysely'
 import type { DatabaseKind } from '../database.ts'
 import type { Dialect } from './column-types.ts'
+import { up as controlVault } from './control/0004-vault.ts'
+import { up as controlAuditChain } from './control/0007-audit-chain.ts'
 import { up as controlFirst } from './control/0001-first.ts'
+import { up as controlTrustRules } from './control/0005-trust-rules.ts'
+import { up as controlMembers } from './control/0003-members.ts'
+import { up as controlPolicies } from './control/0006-policies.ts'
+import { up as regionAuditChain } from './region/0005-audit-chain.ts'
 import { up as regionFirst } from './region/0001-first.ts'
+import { up as regionPolicies } from './region/0004-policies.ts'
+import { up as regionTrustRules } from './region/0003-trust-rules.ts'
 
 /** One step of a schema. Names are the files' names, sort in the order of their execution, and never change. */
 export interface Migration {
@@ -12,8 +20,19 @@ export interface Migration {
 
 /** All migrations, oldest first. */
 export const MIGRATIONS: Readonly<Record<DatabaseKind, readonly Migration[]>> = {
-  control: [{ name: '0001-first', up: controlFirst }],
-  region: [{ name: '0001-first', up: regionFirst }],
+  control: [
+    { name: '0001-first', up: controlFirst },
+    { name: '0004-vault', up: controlVault },
+    { name: '0005-trust-rules', up: controlTrustRules },
+    { name: '0006-policies', up: controlPolicies },
+    { name: '0007-audit-chain', up: controlAuditChain },
+  ],
+  region: [
+    { name: '0001-first', up: regionFirst },
+    { name: '0003-trust-rules', up: regionTrustRules },
+    { name: '0004-policies', up: regionPolicies },
+    { name: '0005-audit-chain', up: regionAuditChain },
+  ],
 }
 
 /** The database was written by a newer version of Berth (or belongs to something else). */
