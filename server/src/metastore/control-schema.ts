@@ -1,5 +1,6 @@
 import type { Generated, Selectable } from 'kysely'
 import type { AuditChainTable, AuditEventTable, AuditSealerTable, RefusalTable } from './audit-tables.ts'
+import type { PeopleTables } from './people-tables.ts'
 import type { HealthCheckTable } from './region-schema.ts'
 
 /*
@@ -7,7 +8,7 @@ import type { HealthCheckTable } from './region-schema.ts'
  * Same conventions as in `region-schema.ts`.
  */
 
-export interface ControlSchema {
+export interface ControlSchema extends PeopleTables {
   health_check: HealthCheckTable
   installation: InstallationTable
   region: RegionTable

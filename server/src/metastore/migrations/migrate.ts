@@ -4,6 +4,7 @@ import type { Dialect } from './column-types.ts'
 import { up as controlVault } from './control/0004-vault.ts'
 import { up as controlAuditChain } from './control/0007-audit-chain.ts'
 import { up as controlFirst } from './control/0001-first.ts'
+import { up as controlPeople } from './control/0002-people.ts'
 import { up as controlTrustRules } from './control/0005-trust-rules.ts'
 import { up as controlMembers } from './control/0003-members.ts'
 import { up as controlPolicies } from './control/0006-policies.ts'
@@ -22,6 +23,7 @@ export interface Migration {
 export const MIGRATIONS: Readonly<Record<DatabaseKind, readonly Migration[]>> = {
   control: [
     { name: '0001-first', up: controlFirst },
+    { name: '0002-people', up: controlPeople },
     { name: '0004-vault', up: controlVault },
     { name: '0005-trust-rules', up: controlTrustRules },
     { name: '0006-policies', up: controlPolicies },
