@@ -1,4 +1,4 @@
-import type { ApiKeyRow, ControlSchema, ProjectRow } from '../metastore/control-schema.ts'
+import type { ApiKeyRow, ControlSchema, ProjectRow, TrustRuleRow } from '../metastore/control-schema.ts'
 import type { Database } from '../metastore/database.ts'
 import type { AccessKeyRules } from '../metastore/queries/access-copy.ts'
 import {
@@ -8,11 +8,13 @@ import {
   loadLatestAccessSeq,
   loadProjectForFeed,
 } from '../metastore/queries/access-feed.ts'
+import type { TrustRuleCopy } from '../metastore/queries/access-trust-rule.ts'
+import { loadTrustRuleForFeed } from '../metastore/queries/trust-rule.ts'
 import type { AccessProjectRow } from '../metastore/region-schema.ts'
 
 export interface AccessChange {
   readonly seq: number
-  readonly kind: 'project' | 'key' | 'registry'
+  readonly kind: 'project' | 'key' | 'registry' | 'trust_rule'
   readonly entityId: string
 }
 
@@ -24,6 +26,8 @@ export interface AccessSource {
   loadProject(id: string): Promise<AccessProjectRow | null>
   /** Null: there is no such key. */
   loadKey(id: string): Promise<AccessKeyRules | null>
+  /** Null: there is no such trust rule. */
+  loadTrustRule(id: string): Promise<TrustRuleCopy | null>
   latestSeq(): Promise<number>
   /** Calls `listener` soon after a change; a hint only. Returns a function that ends it. */
   subscribe(listener: () => void): () => void
@@ -43,6 +47,10 @@ export function createDatabaseAccessSource(db: Database<ControlSchema>): AccessS
     async loadKey(id) {
       const row = await loadApiKeyForFeed(db.reader, id)
       return row === null ? null : toKeyRules(row)
+    },
+    async loadTrustRule(id) {
+      const row = await loadTrustRuleForFeed(db.reader, id)
+      return row === null ? null : toTrustRuleCopy(row)
     },
     latestSeq: () => loadLatestAccessSeq(db.reader),
     subscribe: (listener) => db.subscribe(ACCESS_FEED_CHANNEL, listener),
@@ -79,5 +87,42 @@ function toKeyRules(row: ApiKeyRow): AccessKeyRules {
     cidrs: row.cidrs,
     expires_at: row.expires_at,
     revoked_at: row.revoked_at,
+  }
+}
+
+const NO_SECRET = new Uint8Array(0)
+
+/** A rule that is switched off or removed is revoked in regions: nothing there tells one from the other. */
+function toTrustRuleCopy(row: TrustRuleRow): TrustRuleCopy {
+  const { id, version } = row
+  return {
+    grant: {
+      id,
+      project_id: row.project_id,
+      kind: 'r',
+      name: row.name,
+      pepper_version: 0,
+      secret_version: version,
+      secret_hmac: NO_SECRET,
+      previous_hmac: null,
+      previous_expires_at: null,
+      actions: row.actions,
+      repositories: row.repositories,
+      regions: row.regions,
+      cidrs: row.cidrs,
+      expires_at: null,
+      revoked_at: row.removed_at ?? row.disabled_at,
+    },
+    trust: {
+      id,
+      provider: row.provider,
+      issuer: row.issuer,
+      audience: row.audience,
+      conditions: row.conditions,
+      session_seconds: row.session_seconds,
+      exchange_only: row.exchange_only,
+      version,
+      created_at: row.created_at,
+    },
   }
 }

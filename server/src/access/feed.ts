@@ -61,6 +61,8 @@ async function loadChanged(
   const projects: AccessChanges['projects'][number][] = []
   const keys: AccessChanges['keys'][number][] = []
   const missingKeyIds: string[] = []
+  const trustRules: AccessChanges['trustRules'][number][] = []
+  const missingTrustRuleIds: string[] = []
   for (const id of idsOf(changes, 'project')) {
     const project = await ask(() => source.loadProject(id))
     if (project !== null) projects.push(project)
@@ -70,7 +72,12 @@ async function loadChanged(
     if (key === null) missingKeyIds.push(id)
     else keys.push(key)
   }
-  return { fromSeq, toSeq, projects, keys, missingKeyIds }
+  for (const id of idsOf(changes, 'trust_rule')) {
+    const rule = await ask(() => source.loadTrustRule(id))
+    if (rule === null) missingTrustRuleIds.push(id)
+    else trustRules.push(rule)
+  }
+  return { fromSeq, toSeq, projects, keys, missingKeyIds, trustRules, missingTrustRuleIds }
 }
 
 function idsOf(changes: readonly AccessChange[], kind: AccessChange['kind']): Set<string> {

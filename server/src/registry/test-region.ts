@@ -278,6 +278,7 @@ function createControlPlane(): ControlPlane {
       changesAfter: async (seq, limit) => changes.slice(seq, seq + limit),
       loadProject: async (id) => projects.get(id) ?? null,
       loadKey: async (id) => keys.get(id) ?? null,
+      loadTrustRule: async () => null,
       latestSeq: async () => changes.length,
       subscribe: () => () => undefined,
     },

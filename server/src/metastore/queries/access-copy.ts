@@ -1,7 +1,9 @@
-import type { Kysely } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import { defineCommand } from '../database.ts'
 import { dialectOf, lockForUpdate } from '../dialect.ts'
 import type { AccessKeyRow, AccessProjectRow, RegionSchema } from '../region-schema.ts'
+
+import { deleteTrustRule, type TrustRuleCopy, upsertTrustRule } from './access-trust-rule.ts'
 
 /*
  * The region's copy of the access rules.
@@ -26,7 +28,7 @@ export async function loadAccessProject(
   return (await query.executeTakeFirst()) ?? null
 }
 
-/** The id of the project that has or had this namespace, or null. A namespace never goes to another project. */
+/** The id of the project that has this namespace, or had it last; null for none. */
 export async function loadAccessProjectId(
   reader: Kysely<RegionSchema>,
   namespace: string,
@@ -49,6 +51,8 @@ export interface AccessChanges {
   readonly keys: readonly AccessKeyRules[]
   /** Keys that the control plane does not have (any more). */
   readonly missingKeyIds: readonly string[]
+  readonly trustRules: readonly TrustRuleCopy[]
+  readonly missingTrustRuleIds: readonly string[]
 }
 
 /**
@@ -57,11 +61,13 @@ export interface AccessChanges {
  */
 export const applyAccessChanges = defineCommand<RegionSchema, AccessChanges, { readonly appliedSeq: number }>(
   'access.apply',
-  async (tx, { fromSeq, toSeq, projects, keys, missingKeyIds }) => {
+  async (tx, changes) => {
+    const { fromSeq, toSeq, projects, keys, missingKeyIds, trustRules, missingTrustRuleIds } = changes
     const appliedSeq = await lockCursor(tx)
     if (appliedSeq !== fromSeq) return { appliedSeq }
     for (const project of projects) {
       const { id: _id, ...rules } = project
+      await giveWayInNamespace(tx, project)
       await tx
         .insertInto('access_project')
         .values(project)
@@ -77,10 +83,31 @@ export const applyAccessChanges = defineCommand<RegionSchema, AccessChanges, { r
         .execute()
     }
     for (const id of missingKeyIds) await tx.deleteFrom('access_key').where('id', '=', id).execute()
+    for (const rule of trustRules) await upsertTrustRule(tx, rule)
+    for (const id of missingTrustRuleIds) await deleteTrustRule(tx, id)
     await moveCursor(tx, toSeq)
     return { appliedSeq: toSeq }
   },
 )
+
+/**
+ * A namespace that came free may be another project's now, and after the control database was put back to an older
+ * state the two may come in any order. Whoever has it here gives way: the control plane decides, and says soon what
+ * the other one is called.
+ */
+async function giveWayInNamespace(
+  tx: Kysely<RegionSchema>,
+  { id, namespace }: AccessProjectRow,
+): Promise<void> {
+  await tx
+    .updateTable('access_project')
+    .set((expression) => ({
+      namespace: sql<string>`${expression.ref('namespace')} || '~' || ${expression.ref('id')}`,
+    }))
+    .where('namespace', '=', namespace)
+    .where('id', '<>', id)
+    .execute()
+}
 
 /**
  * The control database was put back to an older state than the region has seen, so its numbers start over and keys
@@ -94,6 +121,7 @@ export const rewindAccessCopy = defineCommand<
 >('access.rewind', async (tx, { latestSeq }) => {
   if ((await lockCursor(tx)) <= latestSeq) return { rewound: false }
   await tx.deleteFrom('access_key').execute()
+  await tx.deleteFrom('access_trust_rule').execute()
   await tx.deleteFrom('replica').execute()
   await moveCursor(tx, 0)
   return { rewound: true }
