@@ -174,7 +174,7 @@ async function openParts(
   cleanup.defer(() => drivers.close())
   const controlDb = await drivers.openControlDatabase()
   cleanup.defer(() => controlDb.close())
-  const rootKey = { text: config.rootKey, file: config.rootKeyFile }
+  const rootKey = { text: config.rootKey, file: config.rootKeyFile, previousText: config.rootKeyPrevious }
   const installation = await openInstallation({ db: controlDb, rootKey, operatorToken: OPERATOR_TOKEN })
   const origin = { actor: 'configuration', requestId: 'start', nowMs: clock.nowMs() }
   await controlDb.run(syncRegions, { regions: config.regions, origin })
@@ -205,7 +205,7 @@ async function createRegistry(parts: Parts, cleanup: AsyncDisposableStack): Prom
     region: REGION,
     db: storage.db,
     source: parts.source,
-    rootSecret: parts.installation.rootKey,
+    rootSecret: parts.installation.installationKey,
     peppers: new Map([[PEPPER_VERSION, parts.pepper]]),
     replica: { id: randomUUID(), version: 'test' },
     log,

@@ -40,7 +40,7 @@ export function createAccessDirectory(options: {
       return row === null ? null : readProjectRecord(row)
     },
   })
-  // Never outdated once known: a namespace belongs to one project for ever.
+  // A namespace may go to another project long after its own was deleted: what is known is checked against the project.
   const projectIds = createRecordCache<string>({
     ...options,
     max: MAX_CACHED_PROJECTS,
@@ -52,10 +52,15 @@ export function createAccessDirectory(options: {
     loadProject: (id) => projects.load(id),
     async loadProjectByNamespace(namespace) {
       const id = await projectIds.load(namespace)
-      return id === null ? null : projects.load(id)
+      const project = id === null ? null : await projects.load(id)
+      if (project === null || project.namespace === namespace) return project
+      projectIds.drop(namespace)
+      const newId = await projectIds.load(namespace)
+      return newId === null ? null : projects.load(newId)
     },
     drop({ kind, entityId }) {
       if (kind === 'key') return keys.drop(entityId)
+      if (kind !== 'project') return
       projects.drop(entityId)
       projectIds.dropUnknown()
     },

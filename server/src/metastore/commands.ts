@@ -1,7 +1,9 @@
 import type { DatabaseKind } from './database.ts'
 import { accessCopyCommands } from './queries/access-copy.ts'
+import { accessFeedCommands } from './queries/access-feed.ts'
 import { accessReplicaCommands } from './queries/access-replica.ts'
 import { apiKeyCommands } from './queries/api-key.ts'
+import { controlAuditChainCommands, regionAuditChainCommands } from './queries/audit-chain.ts'
 import { blobCommands } from './queries/blob.ts'
 import { deleteRepositoryCommands } from './queries/delete-repository.ts'
 import { deletedProjectCommands } from './queries/deleted-project.ts'
@@ -10,15 +12,27 @@ import { gcCommands } from './queries/gc.ts'
 import { healthCommands } from './queries/health.ts'
 import { installationCommands } from './queries/installation.ts'
 import { manifestCommands } from './queries/manifest.ts'
+import { projectKeyCommands } from './queries/project-key.ts'
+import { passkeyCommands } from './queries/passkey.ts'
+import { peopleRecordCommands } from './queries/people-record.ts'
+import { personCommands } from './queries/person.ts'
+import { personSessionCommands } from './queries/person-session.ts'
+import { personalTokenCommands } from './queries/personal-token.ts'
 import { projectCommands } from './queries/project.ts'
 import { regionRecordCommands } from './queries/region.ts'
+import { registryCommands } from './queries/registry-commands.ts'
+import { registryCredentialCommands } from './queries/registry-credential.ts'
+import { rekeyCommands } from './queries/rekey.ts'
 import { restoreTagCommands } from './queries/restore-tag.ts'
+import { ciTokenCommands } from './queries/ci-token.ts'
 import { tagCommands } from './queries/tag.ts'
+import { trustRuleCommands } from './queries/trust-rule.ts'
 
 /** A command whose types are not known any more: what the registry below holds. */
 export interface AnyCommand {
   readonly name: string
   readonly execute: (tx: never, args: never) => Promise<unknown>
+  readonly erases?: boolean
 }
 
 /**
@@ -30,12 +44,25 @@ export const controlCommands: readonly AnyCommand[] = [
   ...installationCommands,
   ...regionRecordCommands,
   ...projectCommands,
+  ...personalTokenCommands,
+  ...personSessionCommands,
+  ...personCommands,
+  ...peopleRecordCommands,
+  ...passkeyCommands,
+  ...projectKeyCommands,
+  ...registryCommands,
+  ...registryCredentialCommands,
+  ...rekeyCommands,
   ...apiKeyCommands,
+  ...trustRuleCommands,
+  ...accessFeedCommands,
+  ...controlAuditChainCommands,
 ]
 
 export const regionCommands: readonly AnyCommand[] = [
   ...healthCommands,
   ...accessCopyCommands,
+  ...ciTokenCommands,
   ...accessReplicaCommands,
   ...gcCommands,
   ...gcRunCommands,
@@ -45,6 +72,7 @@ export const regionCommands: readonly AnyCommand[] = [
   ...restoreTagCommands,
   ...deleteRepositoryCommands,
   ...deletedProjectCommands,
+  ...regionAuditChainCommands,
 ]
 
 export const COMMANDS: Readonly<Record<DatabaseKind, readonly AnyCommand[]>> = {

@@ -1,5 +1,6 @@
 import type { Generated, Selectable } from 'kysely'
 import type { AuditChainTable, AuditEventTable, AuditSealerTable, RefusalTable } from './audit-tables.ts'
+import type { MemberTables } from './member-tables.ts'
 import type { PeopleTables } from './people-tables.ts'
 import type { HealthCheckTable } from './region-schema.ts'
 
@@ -8,7 +9,7 @@ import type { HealthCheckTable } from './region-schema.ts'
  * Same conventions as in `region-schema.ts`.
  */
 
-export interface ControlSchema extends PeopleTables {
+export interface ControlSchema extends PeopleTables, MemberTables {
   health_check: HealthCheckTable
   installation: InstallationTable
   region: RegionTable
@@ -137,6 +138,12 @@ export interface ApiKeyTable {
   created_by: string
   expires_at: number | null
   revoked_at: number | null
+  /** The member whose own key it is: it can do no more than the member may, and ends with the membership. */
+  user_id: Generated<string | null>
+  /** 1: the event that it expires soon was written. */
+  expiry_warned: Generated<number>
+  /** 1: the event that it has expired was written. */
+  expiry_noted: Generated<number>
   /** Set: it is the credential of this managed registry. */
   registry_id: Generated<string | null>
 }
@@ -180,12 +187,10 @@ export interface AccessCounterTable {
 /** The access feed: says which project or key changed; the follower reads the row as it is then. */
 export interface AccessChangeTable {
   seq: number
-  kind: 'project' | 'key' | 'registry'
+  kind: 'project' | 'key' | 'registry' | 'trust_rule'
   entity_id: string
   at: number
 }
-
-
 
 export type RegionRow = Selectable<RegionTable>
 export type ProjectRow = Selectable<ProjectTable>

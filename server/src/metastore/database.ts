@@ -17,6 +17,8 @@ export type DatabaseKind = 'control' | 'region'
 export interface Command<Schema, Args, Result> {
   readonly name: string
   readonly execute: (tx: Kysely<Schema>, args: Args) => Promise<Result>
+  /** Its commit leaves nothing of what it overwrote or deleted in the files of SQLite. */
+  readonly erases?: boolean
 }
 
 /** Thrown inside a command: undo its writes and answer with `result`. */
@@ -36,6 +38,18 @@ export function defineCommand<Schema, Args, Result>(
   execute: (tx: Kysely<Schema>, args: Args) => Promise<Result>,
 ): Command<Schema, Args, Result> {
   return { name, execute }
+}
+
+/**
+ * The same for a command that overwrites or deletes a secret. On SQLite nothing of the old one is in the database or
+ * its write-ahead log when `run` returns, unless another process reads just then. PostgreSQL keeps old rows until
+ * vacuum and old log segments until they are reused, and has no means against that.
+ */
+export function defineErasingCommand<Schema, Args, Result>(
+  name: string,
+  execute: (tx: Kysely<Schema>, args: Args) => Promise<Result>,
+): Command<Schema, Args, Result> {
+  return { name, execute, erases: true }
 }
 
 /**

@@ -2,8 +2,14 @@ import { createCipheriv, createDecipheriv, hkdfSync, randomBytes, randomUUID } f
 import { link, mkdir, open, readFile, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 
-/** 32 bytes from which every other key of the installation is derived. Losing it makes stored secrets unreadable. */
+/** 32 bytes that protect everything secret at rest. Losing it makes the installation's secrets unreadable. */
 export type RootKey = Uint8Array & { readonly __brand: 'RootKey' }
+
+/**
+ * 32 bytes from which keys for one purpose each are derived: the pepper of API keys, the keys that sign tokens. It is
+ * stored wrapped by the root key, so that a new root key changes none of them.
+ */
+export type InstallationKey = Uint8Array & { readonly __brand: 'InstallationKey' }
 
 /** The root key cannot be used. The message tells the operator what to do. */
 export class RootKeyError extends Error {
@@ -24,9 +30,9 @@ export async function loadRootKey(source: {
   file: string
   createIfMissing: boolean
 }): Promise<RootKey> {
-  if (source.text !== null) return decode(source.text, 'BERTH_ROOT_KEY')
+  if (source.text !== null) return parseRootKey(source.text, 'BERTH_ROOT_KEY')
   try {
-    return decode((await readFile(source.file, 'utf8')).trim(), source.file)
+    return parseRootKey((await readFile(source.file, 'utf8')).trim(), source.file)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
   }
@@ -39,7 +45,8 @@ export async function loadRootKey(source: {
   return createRootKey(source.file)
 }
 
-function decode(text: string, origin: string): RootKey {
+/** Reads a root key from its text. `origin` names its source in the `RootKeyError` for a text that is none. */
+export function parseRootKey(text: string, origin: string): RootKey {
   const bytes = Buffer.from(text, 'base64')
   if (bytes.length !== KEY_BYTES || bytes.toString('base64') !== text) {
     throw new RootKeyError(`${origin} does not hold a root key: it must be ${KEY_BYTES} bytes in base64.`)
@@ -72,12 +79,16 @@ async function createRootKey(file: string): Promise<RootKey> {
   } finally {
     await folder.close()
   }
-  return decode((await readFile(file, 'utf8')).trim(), file)
+  return parseRootKey((await readFile(file, 'utf8')).trim(), file)
 }
 
 /** Derives a key for one purpose (HKDF-SHA-256, RFC 5869). `purpose` names it and its version, e.g. `pepper/v1`. */
-export function deriveKey(rootKey: RootKey, purpose: string, sizeBytes = KEY_BYTES): Uint8Array {
-  return new Uint8Array(hkdfSync('sha256', rootKey, Buffer.alloc(0), `berth/${purpose}`, sizeBytes))
+export function deriveKey(
+  key: RootKey | InstallationKey,
+  purpose: string,
+  sizeBytes = KEY_BYTES,
+): Uint8Array {
+  return new Uint8Array(hkdfSync('sha256', key, Buffer.alloc(0), `berth/${purpose}`, sizeBytes))
 }
 
 /** A text that only the same root key can confirm; kept in the control database. */
@@ -86,6 +97,17 @@ export function sealCanary(rootKey: RootKey): string {
   const cipher = createCipheriv('aes-256-gcm', deriveKey(rootKey, 'canary/v1'), nonce)
   const sealed = Buffer.concat([cipher.update(CANARY_TEXT, 'utf8'), cipher.final()])
   return Buffer.concat([nonce, sealed, cipher.getAuthTag()]).toString('base64')
+}
+
+/** Whether `canary` was sealed with this root key. */
+export function matchesCanary(rootKey: RootKey, canary: string): boolean {
+  try {
+    checkCanary(rootKey, canary)
+    return true
+  } catch (error) {
+    if (error instanceof RootKeyError) return false
+    throw error
+  }
 }
 
 /** Throws `RootKeyError` unless `canary` was sealed with this root key. */
@@ -97,8 +119,8 @@ export function checkCanary(rootKey: RootKey, canary: string): void {
     bytes.subarray(0, NONCE_BYTES),
     { authTagLength: TAG_BYTES },
   )
-  decipher.setAuthTag(bytes.subarray(bytes.length - TAG_BYTES))
   try {
+    decipher.setAuthTag(bytes.subarray(bytes.length - TAG_BYTES))
     decipher.update(bytes.subarray(NONCE_BYTES, bytes.length - TAG_BYTES))
     decipher.final()
   } catch (cause) {

@@ -24,6 +24,7 @@ export const MIGRATIONS: Readonly<Record<DatabaseKind, readonly Migration[]>> = 
   control: [
     { name: '0001-first', up: controlFirst },
     { name: '0002-people', up: controlPeople },
+    { name: '0003-members', up: controlMembers },
     { name: '0004-vault', up: controlVault },
     { name: '0005-trust-rules', up: controlTrustRules },
     { name: '0006-policies', up: controlPolicies },

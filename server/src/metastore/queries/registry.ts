@@ -71,3 +71,32 @@ export async function listRegistries(
   if (page.afterId !== null) query = query.where('id', '>', page.afterId)
   return query.orderBy('id').limit(page.limit).execute()
 }
+
+/** A registry of a project. Null: the project has none with this id. */
+export async function loadRegistry(
+  reader: Kysely<ControlSchema>,
+  projectId: string,
+  id: string,
+): Promise<RegistryRow | null> {
+  const query = reader
+    .selectFrom('registry')
+    .selectAll()
+    .where('project_id', '=', projectId)
+    .where('id', '=', id)
+  return (await query.executeTakeFirst()) ?? null
+}
+
+/**
+ * What a registry's stored password is sealed for. A third-party login belongs to its host. A managed registry's goes
+ * nowhere, and its region's host may be given another name by the configuration, so it belongs to the region.
+ */
+export function registrySecretContext(
+  registry: Pick<RegistryRow, 'id' | 'project_id' | 'provider' | 'region_id' | 'host'>,
+): { projectId: string; record: string; field: string; host: string } {
+  return {
+    projectId: registry.project_id,
+    record: `registry/${registry.id}`,
+    field: 'password',
+    host: registry.provider === 'managed' ? `region:${registry.region_id ?? ''}` : registry.host,
+  }
+}

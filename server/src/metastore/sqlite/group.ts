@@ -6,7 +6,7 @@ import { type DatabaseKind, Rollback } from '../database.ts'
 import { migrate } from '../migrations/migrate.ts'
 import { openConnection } from './connection.ts'
 import { unavailabilityOf } from './errors.ts'
-import { CHECKPOINT_PAGES, WRITER_CACHE_KIB } from './limits.ts'
+import { BUSY_TIMEOUT_MS, CHECKPOINT_PAGES, WRITER_CACHE_KIB } from './limits.ts'
 import { kyselyOver } from './node-sqlite-dialect.ts'
 import { type Answer, type ErrorMessage, type RunRequest, toErrorMessage } from './writer-protocol.ts'
 
@@ -29,6 +29,8 @@ export class GroupWriter {
   readonly #path: string
   readonly #commands: ReadonlyMap<string, AnyCommand>
   #open: OpenDatabase | null = null
+  /** Something was overwritten that is still in the write-ahead log. */
+  #mustErase = false
 
   constructor(kind: DatabaseKind, path: string, commands: ReadonlyMap<string, AnyCommand>) {
     this.#kind = kind
@@ -59,6 +61,8 @@ export class GroupWriter {
       const answers: Answer[] = []
       for (const request of requests) answers.push(await this.#execute(open, request))
       open.connection.exec('commit')
+      if (requests.some(({ command }) => this.#commands.get(command)?.erases === true)) this.#mustErase = true
+      this.#erase(open.connection)
       return answers
     } catch (error) {
       this.close()
@@ -84,6 +88,22 @@ export class GroupWriter {
     }
   }
 
+  /**
+   * Empties the write-ahead log, which still has the pages from before. A reader of another process keeps it from
+   * that; then it is tried again after the next group. A failure is not the commit's: that is on the disk.
+   */
+  #erase(connection: DatabaseSync): void {
+    if (!this.#mustErase) return
+    try {
+      connection.exec('pragma busy_timeout = 0')
+      const state = connection.prepare('pragma wal_checkpoint(truncate)').get()
+      this.#mustErase = state?.['busy'] !== 0
+      connection.exec(`pragma busy_timeout = ${BUSY_TIMEOUT_MS}`)
+    } catch {
+      this.close()
+    }
+  }
+
   close(): void {
     const open = this.#open
     this.#open = null
@@ -99,6 +119,8 @@ export class GroupWriter {
     const connection = openConnection(this.#path, {
       synchronous: 'full',
       queryOnly: false,
+      // The control database holds secrets, sealed; what is overwritten there must be gone.
+      secureDelete: this.#kind === 'control',
       cacheKib: WRITER_CACHE_KIB,
       autoCheckpointPages: 0,
     })
