@@ -44,7 +44,18 @@ export const apiKey = z
     cidrs,
     createdAt: timestamp,
     createdBy: z.string().describe('Who made it.'),
+    userId: z
+      .string()
+      .nullable()
+      .describe(
+        'The member whose own key it is, which ends with the membership; null: a key of the project.',
+      ),
+    registry: z
+      .string()
+      .nullable()
+      .describe('The managed registry whose credential it is: rotated there, not here; null: none.'),
     expiresAt: timestamp.nullable(),
+    expiresSoon: z.boolean().describe('Whether it works but expires within 7 days. Rotate or replace it.'),
     revokedAt: timestamp.nullable(),
     lastUsedAt: timestamp.nullable().describe('Last use in any region, to the minute.'),
     version: z.int().min(1).describe('Rises by one with each rotation.'),
@@ -63,11 +74,17 @@ export const apiKeyListQuery = pageQuery.extend({
 export const apiKeyCreate = z
   .strictObject({
     name: displayName,
-    actions: actions.optional().describe('Default: pull and push.'),
+    actions: actions.optional().describe('Default: pull and push, as far as the role allows.'),
     repositories: repositories.optional().describe('Default: the whole project.'),
     regions: regions.optional(),
     cidrs: cidrs.optional(),
     expiresAt: timestampInput.nullish().describe('Default: never.'),
+    own: z
+      .boolean()
+      .optional()
+      .describe(
+        'Whether it is a key of one’s own, which can do no more than one’s role and ends with the membership. Default: only for who may not make keys of the project.',
+      ),
   })
   .meta({ id: 'ApiKeyCreate' })
 

@@ -32,6 +32,11 @@ export const API_ERRORS = {
     title: 'This is not allowed',
     description: 'The credential is valid but may not do this. Ask an operator or an owner of the project.',
   },
+  invitation_for_another: {
+    status: 403,
+    title: 'The invitation is for somebody else',
+    description: 'Sign in with the address that was invited, or ask for an invitation of your own.',
+  },
   step_up_required: {
     status: 403,
     title: 'Confirm that it is you first',
@@ -48,6 +53,17 @@ export const API_ERRORS = {
     title: 'There is no such project',
     description: 'No project has this id or namespace, or the caller may not know of it.',
   },
+  member_not_found: {
+    status: 404,
+    title: 'There is no such member',
+    description: 'The project has no member with this id.',
+  },
+  invitation_not_found: {
+    status: 404,
+    title: 'There is no such invitation',
+    description:
+      'There is no invitation with this id or secret, or it was accepted, was revoked or has expired. Ask for a new one.',
+  },
   api_key_not_found: {
     status: 404,
     title: 'There is no such API key',
@@ -57,6 +73,16 @@ export const API_ERRORS = {
     status: 404,
     title: 'There is no such region',
     description: 'The installation has no region with this slug. `berth regions list` shows them.',
+  },
+  registry_not_found: {
+    status: 404,
+    title: 'There is no such registry',
+    description: 'The project has no registry with this id. `berth registries list` shows them.',
+  },
+  credentials_not_found: {
+    status: 404,
+    title: 'There are no credentials',
+    description: 'The registry has no credentials, or they were revoked. Generate them.',
   },
   repository_not_found: {
     status: 404,
@@ -74,6 +100,12 @@ export const API_ERRORS = {
     title: 'There is no such manifest',
     description: 'The repository has no manifest with this digest or tag, or its time in the trash is over.',
   },
+  refusal_not_found: {
+    status: 404,
+    title: 'There is no such refusal',
+    description:
+      'No refusal with this request id is known, or not to the caller. Refusals are kept for some days, and only the latest of each project.',
+  },
   method_not_allowed: {
     status: 405,
     title: 'The path does not take this method',
@@ -88,17 +120,72 @@ export const API_ERRORS = {
     status: 409,
     title: 'The namespace is taken',
     description:
-      'Another project has this namespace, or a deleted project had it. Namespaces are never given away again.',
+      'Another project has this namespace, or a deleted project had it. A namespace is reserved for a while after its project was deleted, and for ever when anybody could pull from it.',
   },
   confirmation_required: {
     status: 409,
     title: 'The deletion must be confirmed',
     description: "Repeat the request with `?confirm=<namespace>`, the project's namespace.",
   },
+  last_owner: {
+    status: 409,
+    title: 'The project would be left without an owner',
+    description: 'Make somebody else an owner first, or delete the project.',
+  },
+  already_member: {
+    status: 409,
+    title: 'The person is a member already',
+    description: 'Change their role instead.',
+  },
+  too_many_invitations: {
+    status: 409,
+    title: 'Too many invitations are open',
+    description: 'Revoke some, or wait until they are accepted or expire.',
+  },
   region_ambiguous: {
     status: 409,
     title: 'The repository exists in several regions',
     description: 'Say which one with `?region=<slug>`.',
+  },
+  api_key_of_registry: {
+    status: 409,
+    title: 'The API key belongs to a registry',
+    description:
+      'It is the credential of a managed registry, which shows it again when asked. Rotate it there: `berth registries credentials rotate`.',
+  },
+  credentials_exist: {
+    status: 409,
+    title: 'There are credentials already',
+    description: 'Show them again, rotate them, or revoke them and generate new ones.',
+  },
+  registry_kind: {
+    status: 409,
+    title: 'The registry is not of this kind',
+    description:
+      'Managed registries have credentials to generate and rotate; third-party registries have a host and a login to change, test and delete.',
+  },
+  slug_taken: {
+    status: 409,
+    title: 'The slug is taken',
+    description:
+      'Another registry of the project has this slug, or there are repositories in the project that begin with it.',
+  },
+  too_many_registries: {
+    status: 409,
+    title: 'The project has too many registries',
+    description: 'A project may connect 100 third-party registries. Delete one that is not used.',
+  },
+  secret_unreadable: {
+    status: 409,
+    title: 'The stored secret cannot be read',
+    description:
+      'What is stored does not fit its key or its host: the database was changed by hand, or restored together with another root key. Store the login again, or revoke and generate the credentials.',
+  },
+  root_key_missing: {
+    status: 409,
+    title: 'A root key is missing',
+    description:
+      'Project keys are wrapped by a root key that this process was not given. Start every process with the new root key, and with the one before as `BERTH_ROOT_KEY_PREVIOUS_FILE`.',
   },
   api_key_inactive: {
     status: 409,

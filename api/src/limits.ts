@@ -26,3 +26,31 @@ export const DEFAULT_OVERLAP_SECONDS = 24 * 3600
 
 /** Most referrers that a manifest shows at once; the rest is paged. */
 export const MAX_REFERRERS_SHOWN = 50
+
+/** How long an invitation's link works when the request does not say, and at most, in seconds: 7 and 30 days. */
+export const DEFAULT_INVITATION_SECONDS = 7 * 24 * 3600
+export const MAX_INVITATION_SECONDS = 30 * 24 * 3600
+
+/** Longest text that is looked at as the secret of an invitation, in characters. */
+export const MAX_INVITATION_TOKEN_LENGTH = 256
+
+/** Longest e-mail address, in characters (RFC 5321 section 4.5.3.1.3, without the angle brackets). */
+export const MAX_EMAIL_LENGTH = 254
+
+/** Longest filter of audit events, in characters. */
+export const MAX_AUDIT_FILTER_LENGTH = 300
+
+/** Most remembered heads that one verification compares with. */
+export const MAX_REMEMBERED_HEADS = 40
+
+/** Longest host of a registry with its port, slug, user name and password or token, in characters. */
+export const MAX_REGISTRY_HOST_LENGTH = 260
+export const MAX_REGISTRY_SLUG_LENGTH = 63
+export const MAX_REGISTRY_USERNAME_LENGTH = 256
+export const MAX_REGISTRY_PASSWORD_LENGTH = 4_096
+
+/** Most third-party registries of a project. */
+export const MAX_THIRD_PARTY_REGISTRIES = 100
+
+/** Longest pause between scheduled rotations, in days. */
+export const MAX_ROTATION_DAYS = 730

@@ -1,4 +1,4 @@
-import { inProject, OPERATOR, SIGNED_IN } from './access.ts'
+import { inProject, OPERATOR, PROJECT_CREATION, SIGNED_IN } from './access.ts'
 import {
   apiKey,
   apiKeyChanged,
@@ -10,6 +10,7 @@ import {
   apiKeySecret,
 } from './api-keys.ts'
 import { auditEventPage, auditEventQuery } from './audit-events.ts'
+import { AUDIT_OPERATIONS } from './audit-operations.ts'
 import { gcRegionQuery, gcReport, gcRun, gcStatus } from './gc.ts'
 import {
   manifestDeleted,
@@ -20,6 +21,7 @@ import {
   manifestParams,
   referrerPage,
 } from './manifests.ts'
+import { MEMBER_OPERATIONS } from './member-operations.ts'
 import type { Operation } from './operation.ts'
 import { pageQuery } from './paging.ts'
 import {
@@ -33,6 +35,7 @@ import {
 } from './projects.ts'
 import { regionPage } from './regions.ts'
 import { registryPage } from './registries.ts'
+import { REGISTRY_OPERATIONS } from './registry-operations.ts'
 import {
   regionPageQuery,
   regionQuery,
@@ -44,6 +47,7 @@ import {
 } from './repositories.ts'
 import { tag, tagDeleted, tagListQuery, tagPage, tagParams, tagUndelete, tagVersionPage } from './tags.ts'
 import { projectUsage, repositoryUsage, repositoryUsagePage, usageListQuery } from './usage.ts'
+import { VAULT_OPERATIONS } from './vault-operations.ts'
 import { whoami } from './whoami.ts'
 
 /** All paths of the console's API start with this. */
@@ -93,14 +97,14 @@ export const OPERATIONS = {
     method: 'POST',
     path: '/projects',
     summary: 'Create a project',
-    description: 'Also makes its managed registry in each region.',
+    description: 'Also makes its managed registry in each region. A person who creates it becomes its owner.',
     params: null,
     query: null,
     body: projectCreate,
     status: 201,
     response: project,
     errors: ['namespace_taken'],
-    access: OPERATOR,
+    access: PROJECT_CREATION,
   },
   'projects.show': {
     method: 'GET',
@@ -133,7 +137,7 @@ export const OPERATIONS = {
     path: '/projects/{project}',
     summary: 'Delete a project with all its data',
     description:
-      'Returns when nothing of the project is served any more, in any region. Its bytes are removed soon after. The namespace is never given to another project.',
+      'Returns when nothing of the project is served any more, in any region. Its bytes are removed soon after. The namespace stays reserved for a while, and for ever if anything in it was public.',
     params: projectParams,
     query: projectDeleteQuery,
     body: null,
@@ -141,33 +145,36 @@ export const OPERATIONS = {
     response: projectDeleted,
     errors: ['project_not_found', 'confirmation_required'],
     access: inProject('project.delete'),
+    stepUp: true,
   },
 
   'apiKeys.list': {
     method: 'GET',
     path: '/projects/{project}/api-keys',
     summary: "List a project's API keys",
-    description: 'Newest first.',
+    description: "Newest first. Who does not manage the project's keys sees their own.",
     params: projectParams,
     query: apiKeyListQuery,
     body: null,
     status: 200,
     response: apiKeyPage,
     errors: ['project_not_found'],
-    access: inProject('keys.read'),
+    access: inProject('keys.own'),
   },
   'apiKeys.create': {
     method: 'POST',
     path: '/projects/{project}/api-keys',
     summary: 'Create an API key',
-    description: 'The answer is the only one that shows the key.',
+    description:
+      'The answer is the only one that shows the key. Admins and owners make keys of the project; other members make keys of their own, which can do no more than their role and end with their membership.',
     params: projectParams,
     query: null,
     body: apiKeyCreate,
     status: 201,
     response: apiKeySecret,
     errors: ['project_not_found', 'region_not_found'],
-    access: inProject('keys.manage'),
+    access: inProject('keys.own'),
+    stepUp: true,
   },
   'apiKeys.show': {
     method: 'GET',
@@ -180,7 +187,7 @@ export const OPERATIONS = {
     status: 200,
     response: apiKey,
     errors: ['project_not_found', 'api_key_not_found'],
-    access: inProject('keys.read'),
+    access: inProject('keys.own'),
   },
   'apiKeys.revoke': {
     method: 'DELETE',
@@ -194,7 +201,8 @@ export const OPERATIONS = {
     status: 200,
     response: apiKeyChanged,
     errors: ['project_not_found', 'api_key_not_found', 'not_everywhere_yet'],
-    access: inProject('keys.manage'),
+    access: inProject('keys.own'),
+    stepUp: true,
   },
   'apiKeys.rotate': {
     method: 'POST',
@@ -207,8 +215,9 @@ export const OPERATIONS = {
     body: apiKeyRotate,
     status: 200,
     response: apiKeySecret,
-    errors: ['project_not_found', 'api_key_not_found', 'api_key_inactive'],
-    access: inProject('keys.manage'),
+    errors: ['project_not_found', 'api_key_not_found', 'api_key_of_registry', 'api_key_inactive'],
+    access: inProject('keys.own'),
+    stepUp: true,
   },
   'apiKeys.endOverlap': {
     method: 'DELETE',
@@ -222,8 +231,11 @@ export const OPERATIONS = {
     status: 200,
     response: apiKeyChanged,
     errors: ['project_not_found', 'api_key_not_found', 'not_everywhere_yet'],
-    access: inProject('keys.manage'),
+    access: inProject('keys.own'),
+    stepUp: true,
   },
+
+  ...MEMBER_OPERATIONS,
 
   'regions.list': {
     method: 'GET',
@@ -247,7 +259,7 @@ export const OPERATIONS = {
     status: 200,
     response: registryPage,
     errors: ['project_not_found'],
-    access: inProject('project.read'),
+    access: inProject('registries.read'),
   },
 
   'repositories.list': {
@@ -513,6 +525,9 @@ export const OPERATIONS = {
     errors: ['region_not_found'],
     access: OPERATOR,
   },
+  ...AUDIT_OPERATIONS,
+  ...REGISTRY_OPERATIONS,
+  ...VAULT_OPERATIONS,
 } as const satisfies Record<string, Operation>
 
 export type OperationId = keyof typeof OPERATIONS

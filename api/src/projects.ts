@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { ROLES } from './access.ts'
 import {
   displayName,
   namespaceName,
@@ -33,6 +34,10 @@ export const project = z
     quotaBytes,
     publicRepositories,
     allowSparseIndexes,
+    role: z
+      .enum(ROLES)
+      .nullable()
+      .describe('What the caller is in the project; null: an operator who is no member.'),
     createdAt: timestamp,
   })
   .meta({ id: 'Project' })

@@ -8,6 +8,7 @@ import type { Config } from './config/config.ts'
 import { openDataDir } from './config/data-dir.ts'
 import type { RegionSetting } from './config/parse-value.ts'
 import { type Installation, openInstallation } from './control/installation/service.ts'
+import { derivePeopleSettings } from './control/people/settings.ts'
 import { bearerToken } from './control/operator-auth.ts'
 import type { ControlRegion, ControlRuntime } from './control/runtime.ts'
 import { createDrivers, type Drivers, type RegionStorage } from './drivers.ts'
@@ -15,6 +16,7 @@ import { createHealthHandler, type ReadinessCheck } from './http/health.ts'
 import { type Listener, startListener } from './http/listener.ts'
 import type { Refusal, RefusalAnswer } from './http/refusal.ts'
 import { chooseRegion } from './http/region-router.ts'
+import { startControlJobs } from './jobs/control-jobs.ts'
 import { GarbageCollector } from './jobs/gc.ts'
 import { previewGc } from './jobs/gc-preview.ts'
 import { startRegionJobs } from './jobs/region-jobs.ts'
@@ -92,7 +94,7 @@ async function start(options: AppOptions, cleanup: AsyncDisposableStack): Promis
   cleanup.defer(() => controlDb.close())
   const installation = await openInstallation({
     db: controlDb,
-    rootKey: { text: config.rootKey, file: config.rootKeyFile },
+    rootKey: { text: config.rootKey, file: config.rootKeyFile, previousText: config.rootKeyPrevious },
     operatorToken: config.operatorToken,
   })
   await controlDb.run(syncRegions, {
@@ -142,9 +144,18 @@ async function startRegion(
   const region = { id: setting.id, host: setting.host, setting, storage, collector }
   if (config.role === 'control') return { ...region, handler: null }
   const handler = await startRegistry(setting, storage, shared, cleanup)
-  const { gcIntervalMs, uploadTtlMs } = config
+  const { gcIntervalMs, uploadTtlMs, auditRetentionMs } = config
   cleanup.defer(
-    startRegionJobs({ regionId: setting.id, ...storage, collector, gcIntervalMs, uploadTtlMs, log, metrics }),
+    startRegionJobs({
+      regionId: setting.id,
+      ...storage,
+      collector,
+      gcIntervalMs,
+      uploadTtlMs,
+      auditRetentionMs,
+      log,
+      metrics,
+    }),
   )
   return { ...region, handler }
 }
@@ -185,7 +196,7 @@ function startAccess(
     region: { id: setting.id, host: setting.host },
     db: storage.db,
     source,
-    rootSecret: installation.rootKey,
+    rootSecret: installation.installationKey,
     peppers: new Map([[PEPPER_VERSION, pepperOf(installation)]]),
     replica: { id: replicaId, version },
     log,
@@ -194,8 +205,20 @@ function startAccess(
   })
 }
 
+function ssoOf(config: Config) {
+  const { ssoIssuer, ssoClientId, ssoClientSecret, ssoName, ssoDomains } = config
+  if (ssoIssuer === null || ssoClientId === null) return null
+  return {
+    issuer: ssoIssuer,
+    clientId: ssoClientId,
+    clientSecret: ssoClientSecret,
+    name: ssoName,
+    domains: ssoDomains,
+  }
+}
+
 function pepperOf(installation: Installation) {
-  return createSecretKey(deriveKey(installation.rootKey, `pepper/v${PEPPER_VERSION}`))
+  return createSecretKey(deriveKey(installation.installationKey, `pepper/v${PEPPER_VERSION}`))
 }
 
 function deliveryOf(config: Config, regionId: string): BlobDelivery {
@@ -218,6 +241,8 @@ async function createControl(
   const { config, installation, source, version, log, metrics, trustedProxies } = shared
   const clock = await startDatabaseClock(db)
   cleanup.defer(() => clock.close())
+  const { auditRetentionMs } = config
+  cleanup.defer(startControlJobs({ db, auditRetentionMs, log, metrics }))
   const watched = regions.map(({ id, storage }) => ({ id, db: storage.db }))
   return {
     installation: { id: installation.id, version },
@@ -225,8 +250,11 @@ async function createControl(
     db,
     regions: new Map(regions.map((region) => [region.id, toControlRegion(region, config)])),
     operatorAuth: installation.operatorAuth,
+    projectCreation: config.projectCreation,
+    namespaceReservationMs: config.namespaceReservationMs,
     setupTokenHmac: installation.setupTokenHmac,
     pepper: { version: PEPPER_VERSION, key: pepperOf(installation) },
+    people: derivePeopleSettings(installation.installationKey, ssoOf(config)),
     revocation: {
       waitUntilApplied: async (seq) => {
         const applied = await waitUntilApplied({ source, regions: watched, seq })

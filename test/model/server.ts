@@ -262,6 +262,8 @@ function createControl(parts: Parts): ControlRuntime {
     db: withClock(parts.controlDb, clock),
     regions: new Map([[REGION.id, region]]),
     operatorAuth: installation.operatorAuth,
+    projectCreation: 'anyone',
+    namespaceReservationMs: 90 * 24 * 3_600_000,
     setupTokenHmac: null,
     pepper: { version: PEPPER_VERSION, key: parts.pepper },
     revocation: {

@@ -18,6 +18,9 @@ export const EXPIRED_TOKEN_UPLOAD_GRACE_SECONDS = 24 * 3600
 export const MAX_VERIFIED_TOKENS = 20_000
 export const MAX_VERIFIED_TOKENS_BYTES = 16 * 1024 * 1024
 
+/** From then on before its expiry a key's use is answered with a warning. */
+export const KEY_EXPIRY_WARNING_MS = 7 * 24 * 3600_000
+
 export const MAX_GLOB_LENGTH = 255
 export const MAX_GLOBS_PER_LIST = 100
 export const MAX_CIDRS_PER_LIST = 100
@@ -58,3 +61,31 @@ export const MAX_LAST_USED_ENTRIES = 20_000
 
 export const MAX_FORWARDED_FOR_BYTES = 2_048
 export const MAX_FORWARDED_HOPS = 32
+
+/** Clocks of CI services may differ from ours by this much. */
+export const CI_TOKEN_CLOCK_SKEW_SECONDS = 30
+/** The longest that a hosted CI job runs; a token that claims more ends then. */
+export const MAX_CI_TOKEN_AGE_SECONDS = 6 * 3600
+export const MAX_JTI_LENGTH = 255
+/** Of a claim that is shown to the client or kept in the audit log. */
+export const MAX_QUOTED_CLAIM_LENGTH = 200
+/** How many rules one refusal explains. */
+export const MAX_EXPLAINED_RULES = 3
+export const MAX_VERIFIED_CI_TOKENS = 2_000
+export const MAX_VERIFIED_CI_TOKENS_BYTES = 8 * 1024 * 1024
+/** A signature is looked at again after this, so that a key that its issuer took back is soon of no use. */
+export const VERIFIED_CI_TOKEN_TTL_MS = 5 * 60_000
+export const MAX_CACHED_ISSUERS = 1_000
+export const MAX_CACHED_STABLE_IDS = 10_000
+
+export const MAX_ISSUERS = 500
+export const MAX_ISSUER_KEYS = 100
+export const MAX_ISSUER_DOCUMENT_BYTES = 256 * 1024
+export const ISSUER_TIMEOUT_MS = 5_000
+export const ISSUER_KEYS_FRESH_MS = 10 * 60_000
+/** For how long the last keys do when the issuer cannot be reached. */
+export const ISSUER_KEYS_STALE_MS = 60 * 60_000
+/** Between two fetches because of a key that is not known: whoever makes up key ids causes no more than this. */
+export const ISSUER_REFRESH_PAUSE_MS = 30_000
+/** After a fetch that failed. */
+export const ISSUER_RETRY_PAUSE_MS = 10_000

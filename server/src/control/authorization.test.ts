@@ -103,11 +103,11 @@ test('a principal of a kind that no rule names may do nothing', () => {
   const stranger = { kind: 'stranger' } as unknown as ConsolePrincipal
   assert.equal(mayInProject(stranger, 'project.read', null), false)
   assert.equal(mayInProject(stranger, 'project.read', 'owner'), false)
-  assert.equal(mayCall(stranger, { kind: 'signed_in' }), false)
+  assert.equal(mayCall(stranger, { kind: 'signed_in' }, 'anyone'), false)
   assert.equal(isSteppedUp(stranger, 0), false)
-  assert.equal(mayCall(stranger, { kind: 'operator' }), false)
-  assert.equal(mayCall(stranger, { kind: 'project', permission: 'project.read' }), false)
-  assert.equal(mayCall(stranger, { kind: 'unheard' } as never), false)
+  assert.equal(mayCall(stranger, { kind: 'operator' }, 'anyone'), false)
+  assert.equal(mayCall(stranger, { kind: 'project', permission: 'project.read' }, 'anyone'), false)
+  assert.equal(mayCall(stranger, { kind: 'unheard' } as never, 'anyone'), false)
 })
 
 test('who may not act in a project is told what is told of one that does not exist', async () => {

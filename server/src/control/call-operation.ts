@@ -1,12 +1,19 @@
-import { ApiError } from '@berth/api/errors'
+import { type AccessRule, type Permission, rolesWith } from '@berth/api/access'
+import { API_ERRORS, ApiError } from '@berth/api/errors'
 import type { Operation } from '@berth/api/operation'
 import { OPERATIONS, type OperationId } from '@berth/api/operations'
-import type { ProjectRow } from '../metastore/control-schema.ts'
-import { loadProject } from '../metastore/queries/project.ts'
-import type { CallContext } from './handler.ts'
+import { loadProjectWithRole } from '../metastore/queries/project.ts'
+import type { CallContext, ProjectCallContext } from './handler.ts'
 import { HANDLERS } from './handlers.ts'
 import { parseInput, type RawInput } from './parse-input.ts'
-import { actorOf, type ConsolePrincipal, isSteppedUp, mayCall, mayInProject } from './principal.ts'
+import {
+  actorOf,
+  type ConsolePrincipal,
+  isOperator,
+  isSteppedUp,
+  mayCall,
+  mayInProject,
+} from './principal.ts'
 import type { ControlRuntime } from './runtime.ts'
 
 export interface Call {
@@ -17,10 +24,7 @@ export interface Call {
 }
 
 // Which handler takes which context is checked where the table of handlers is made.
-type AnyHandler = (
-  context: CallContext & { readonly project?: ProjectRow },
-  input: RawInput,
-) => Promise<unknown>
+type AnyHandler = (context: CallContext & Partial<ProjectCallContext>, input: RawInput) => Promise<unknown>
 
 /**
  * Does one operation for one caller: parse, decide, act. The decision is made on the parsed request, by the rule of the
@@ -40,19 +44,52 @@ export async function callOperation(runtime: ControlRuntime, id: OperationId, ca
   }
   const handler = HANDLERS[id] as AnyHandler
   if (operation.access.kind !== 'project') {
-    if (!mayCall(principal, operation.access)) throw new ApiError('forbidden')
+    if (!mayCall(principal, operation.access, runtime.projectCreation)) {
+      throw new ApiError('forbidden', refusalOf(operation.access))
+    }
     requireStepUp(operation, principal, runtime)
     return handler(context, input)
   }
+  const inProject = await enterProject(runtime, principal, operation.access.permission, input)
+  requireStepUp(operation, principal, runtime)
+  return handler({ ...context, ...inProject }, input)
+}
+
+/**
+ * The project that the path names, with what the caller may do there. Whoever has no role in it is told what is told of
+ * a project that does not exist; a member who may not do this is told which roles may.
+ */
+async function enterProject(
+  runtime: ControlRuntime,
+  principal: ConsolePrincipal,
+  permission: Permission,
+  input: RawInput,
+): Promise<Omit<ProjectCallContext, keyof CallContext>> {
   const { project: reference } = input.params as { readonly project: string }
-  const project = await loadProject(runtime.db.reader, reference)
-  // Who may not see a project is told what is told of one that does not exist.
-  const role = null
-  if (project === null || !mayInProject(principal, operation.access.permission, role)) {
+  const userId = principal.kind === 'person' ? principal.userId : null
+  const found = await loadProjectWithRole(runtime.db.reader, reference, userId)
+  if (found === null || (found.role === null && !isOperator(principal))) {
     throw new ApiError('project_not_found', `There is no project "${reference}".`)
   }
-  requireStepUp(operation, principal, runtime)
-  return handler({ ...context, project }, input)
+  const { project, role } = found
+  const may = (wanted: Permission) => mayInProject(principal, wanted, role)
+  if (may(permission)) return { project, role, may }
+  const needed = rolesWith(permission).join(' or ')
+  throw new ApiError('forbidden', `Your role in this project is ${role}; this needs ${needed}.`)
+}
+
+function refusalOf(rule: AccessRule): string {
+  switch (rule.kind) {
+    case 'operator':
+      return 'Only operators of the installation may do this.'
+    case 'project_creation':
+      return 'Here only operators of the installation create projects. Ask one.'
+    case 'person':
+      return 'This is about an account of one’s own; the operator token has none. Sign in as a person.'
+    case 'signed_in':
+    case 'project':
+      return API_ERRORS.forbidden.description
+  }
 }
 
 /** Asked only once it is known that the caller may do it: who may not see a project learns nothing from this. */

@@ -1,3 +1,4 @@
+import type { Permission, Role } from '@berth/api/access'
 import type { OperationResult, ParsedInput } from '@berth/api/operation'
 import type { OperationId, OperationOf } from '@berth/api/operations'
 import type { ProjectRow } from '../metastore/control-schema.ts'
@@ -19,6 +20,10 @@ export interface CallContext {
 /** The context of an operation inside a project: the project that the path names, which the caller may act on. */
 export interface ProjectCallContext extends CallContext {
   readonly project: ProjectRow
+  /** What the caller is in the project; null: an operator who is no member. */
+  readonly role: Role | null
+  /** What else the caller may do here: for what an operation shows or changes beyond its own rule. */
+  may(permission: Permission): boolean
 }
 
 /** Operations whose access rule is a permission in a project get that project; the others get none. */

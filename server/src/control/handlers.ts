@@ -3,6 +3,9 @@ import { auditEventHandlers } from './audit-events/routes.ts'
 import { gcHandlers } from './gc/routes.ts'
 import type { Handlers } from './handler.ts'
 import { manifestHandlers } from './manifests/routes.ts'
+import { memberHandlers } from './members/routes.ts'
+import { invitationHandlers } from './invitations/routes.ts'
+import { namespaceHandlers } from './namespaces/routes.ts'
 import { projectHandlers } from './projects/routes.ts'
 import { regionHandlers } from './regions/routes.ts'
 import { registryHandlers } from './registries/routes.ts'
@@ -15,6 +18,9 @@ import { whoamiHandlers } from './whoami/routes.ts'
 export const HANDLERS: Handlers = {
   ...whoamiHandlers,
   ...projectHandlers,
+  ...memberHandlers,
+  ...invitationHandlers,
+  ...namespaceHandlers,
   ...apiKeyHandlers,
   ...regionHandlers,
   ...registryHandlers,

@@ -56,11 +56,22 @@ export function mayInProject(
   return principal.kind === 'person' && role !== null && roleMay(role, permission)
 }
 
+/** Whom the installation lets create projects: every person with an account, or operators alone. */
+export type ProjectCreation = 'anyone' | 'operators'
+
 /** Whether the caller passes a rule that does not depend on a project. Denied unless a case says otherwise. */
-export function mayCall(principal: ConsolePrincipal, rule: AccessRule): boolean {
+export function mayCall(
+  principal: ConsolePrincipal,
+  rule: AccessRule,
+  projectCreation: ProjectCreation,
+): boolean {
   switch (rule.kind) {
     case 'signed_in':
       return principal.kind === 'operator' || principal.kind === 'person'
+    case 'person':
+      return principal.kind === 'person'
+    case 'project_creation':
+      return isOperator(principal) || (principal.kind === 'person' && projectCreation === 'anyone')
     case 'operator':
       return isOperator(principal)
     case 'project':

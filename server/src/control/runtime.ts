@@ -8,6 +8,8 @@ import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { RegionGarbageCollector } from './gc/garbage-collector.ts'
 import type { OperatorAuth } from './operator-auth.ts'
+import type { PeopleSettings } from './people/settings.ts'
+import type { ProjectCreation } from './principal.ts'
 
 /** What the console needs of one region. */
 export interface ControlRegion {
@@ -45,10 +47,16 @@ export interface ControlRuntime {
   /** By id, in the order of the configuration. */
   readonly regions: ReadonlyMap<string, ControlRegion>
   readonly operatorAuth: OperatorAuth
+  /** Whom the installation lets create projects. */
+  readonly projectCreation: ProjectCreation
+  /** How long the namespace of a deleted project is kept from others, in milliseconds. */
+  readonly namespaceReservationMs: number
   /** HMAC of the setup token under the same key as the operator's; null: no setup link was made. */
   readonly setupTokenHmac: Uint8Array | null
   /** What new keys are hashed with. */
   readonly pepper: { readonly version: number; readonly key: KeyObject }
+  /** How people sign in. */
+  readonly people: PeopleSettings
   readonly revocation: Revocation
   /** By the control database's clock where there are several processes. */
   readonly clock: { nowMs(): number }

@@ -5,12 +5,15 @@ import { accessReplicaCommands } from './queries/access-replica.ts'
 import { apiKeyCommands } from './queries/api-key.ts'
 import { controlAuditChainCommands, regionAuditChainCommands } from './queries/audit-chain.ts'
 import { blobCommands } from './queries/blob.ts'
+import { deleteManifestCommands } from './queries/delete-manifest.ts'
 import { deleteRepositoryCommands } from './queries/delete-repository.ts'
 import { deletedProjectCommands } from './queries/deleted-project.ts'
 import { gcRunCommands } from './queries/gc-run.ts'
 import { gcCommands } from './queries/gc.ts'
 import { healthCommands } from './queries/health.ts'
+import { imageHoldCommands } from './queries/image-hold.ts'
 import { installationCommands } from './queries/installation.ts'
+import { lastPullCommands } from './queries/last-pull.ts'
 import { manifestCommands } from './queries/manifest.ts'
 import { projectKeyCommands } from './queries/project-key.ts'
 import { passkeyCommands } from './queries/passkey.ts'
@@ -18,14 +21,18 @@ import { peopleRecordCommands } from './queries/people-record.ts'
 import { personCommands } from './queries/person.ts'
 import { personSessionCommands } from './queries/person-session.ts'
 import { personalTokenCommands } from './queries/personal-token.ts'
+import { invitationCommands } from './queries/invitation.ts'
+import { memberCommands } from './queries/member.ts'
 import { projectCommands } from './queries/project.ts'
 import { regionRecordCommands } from './queries/region.ts'
 import { registryCommands } from './queries/registry-commands.ts'
 import { registryCredentialCommands } from './queries/registry-credential.ts'
 import { rekeyCommands } from './queries/rekey.ts'
+import { removeProjectCommands } from './queries/remove-project.ts'
 import { restoreTagCommands } from './queries/restore-tag.ts'
 import { ciTokenCommands } from './queries/ci-token.ts'
 import { tagCommands } from './queries/tag.ts'
+import { undeleteManifestCommands } from './queries/undelete-manifest.ts'
 import { trustRuleCommands } from './queries/trust-rule.ts'
 
 /** A command whose types are not known any more: what the registry below holds. */
@@ -44,6 +51,8 @@ export const controlCommands: readonly AnyCommand[] = [
   ...installationCommands,
   ...regionRecordCommands,
   ...projectCommands,
+  ...memberCommands,
+  ...invitationCommands,
   ...personalTokenCommands,
   ...personSessionCommands,
   ...personCommands,
@@ -68,6 +77,11 @@ export const regionCommands: readonly AnyCommand[] = [
   ...gcRunCommands,
   ...blobCommands,
   ...manifestCommands,
+  ...deleteManifestCommands,
+  ...undeleteManifestCommands,
+  ...imageHoldCommands,
+  ...lastPullCommands,
+  ...removeProjectCommands,
   ...tagCommands,
   ...restoreTagCommands,
   ...deleteRepositoryCommands,

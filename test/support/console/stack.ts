@@ -4,8 +4,10 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DatabaseSync } from 'node:sqlite'
 import { createClient, type Client } from '@berth/api/client'
 import type { FastifyInstance } from 'fastify'
+import pg from 'pg'
 import { pino } from 'pino'
 import { createDatabaseAccessSource } from '../../../server/src/access/access-source.ts'
 import { parseCidrs } from '../../../server/src/access/cidr.ts'
@@ -36,6 +38,7 @@ import { createTestCollector, type TestCollector } from './collector.ts'
 export const OPERATOR_TOKEN = 'berth-operator-of-the-tests'
 export const SETUP_TOKEN = 'berth-setup-of-the-tests'
 export const TRASH_MS = 7 * 24 * 3_600_000
+export const NAMESPACE_RESERVATION_MS = 90 * 24 * 3_600_000
 const REGIONS = [
   { id: 'near', name: 'Near', host: 'near.example:5000' },
   { id: 'far', name: 'Far Away', host: 'far.example' },
@@ -60,6 +63,8 @@ export interface TestConsole {
   readonly logged: () => string
   /** Moves the console's clock; databases and replicas keep theirs. */
   advance(ms: number): void
+  /** Runs SQL past the server, as somebody with access to the database could. */
+  tamper(source: 'control' | 'near' | 'far', sql: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -67,6 +72,7 @@ export interface TestConsole {
 interface Storage {
   openControl(): Promise<Database<ControlSchema>>
   openRegion(id: string): Promise<{ db: Database<RegionSchema>; sessions: UploadSessionStore }>
+  tamper(source: string, sql: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -80,6 +86,10 @@ export async function openTestConsole(): Promise<TestConsole> {
       db: await openSqliteDatabase('region', { path: join(folder, `${id}.db`), writer }),
       sessions: await openSqliteSessionStore({ path: join(folder, `${id}-sessions.db`) }),
     }),
+    async tamper(source, sql) {
+      using file = new DatabaseSync(join(folder, `${source}.db`), { timeout: 5_000 })
+      file.exec(sql)
+    },
     async close() {
       await writer.close()
       await rm(folder, { recursive: true })
@@ -95,6 +105,16 @@ export async function openPostgresTestConsole(url: string): Promise<TestConsole>
     async openRegion(id) {
       const db = await openPostgresDatabase('region', { ...options, schema: `berth_region_${id}` })
       return { db, sessions: createPostgresSessionStore(db) }
+    },
+    async tamper(source, sql) {
+      const client = new pg.Client({ connectionString: url })
+      await client.connect()
+      try {
+        const schema = source === 'control' ? 'berth_control' : `berth_region_${source}`
+        await client.query(`set search_path to ${schema}; ${sql}`)
+      } finally {
+        await client.end()
+      }
     },
     close: async () => undefined,
   })
@@ -126,6 +146,7 @@ async function openConsoleOver(storage: Storage): Promise<TestConsole> {
     near,
     far,
     logged: () => lines.join(''),
+    tamper: (source, sql) => storage.tamper(source, sql),
     advance: (ms) => {
       offsetMs += ms
     },
@@ -187,8 +208,15 @@ function createRuntime(options: {
     db,
     regions: new Map(regions.map((region) => [region.region.id, region])),
     operatorAuth: createOperatorAuth(TOKEN_KEY, hashToken(TOKEN_KEY, OPERATOR_TOKEN)),
+    projectCreation: 'anyone',
+    namespaceReservationMs: NAMESPACE_RESERVATION_MS,
     setupTokenHmac: hashToken(TOKEN_KEY, SETUP_TOKEN),
     pepper: { version: 1, key: PEPPER },
+    people: {
+      cookieSecret: 'the cookies of the tests are signed with this',
+      tokenKey: createSecretKey(Buffer.alloc(32, 9)),
+      sso: null,
+    },
     revocation: {
       async waitUntilApplied(seq) {
         const watched = regions.map(({ region, db: regionDb }) => ({ id: region.id, db: regionDb }))

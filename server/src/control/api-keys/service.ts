@@ -1,8 +1,10 @@
 import type { ApiKey, ApiKeyChanged, ApiKeyCreate, ApiKeySecret } from '@berth/api/api-keys'
 import { ApiError } from '@berth/api/errors'
 import type { Propagation } from '@berth/api/projects'
+import { keyActionsOf, type Role } from '@berth/api/access'
 import { hashSecret, keyWithSecret, mintKey } from '../../access/key.ts'
 import { parseCidrs } from '../../access/cidr.ts'
+import { KEY_EXPIRY_WARNING_MS } from '../../access/limits.ts'
 import type { ApiKeyRow, ProjectRow } from '../../metastore/control-schema.ts'
 import {
   type ApiKeyChange,
@@ -48,12 +50,18 @@ function toApiKey(row: ApiKeyRow, lastUsedAt: number | null, nowMs: number): Api
     cidrs: JSON.parse(row.cidrs) as string[],
     createdAt: toTimestamp(row.created_at),
     createdBy: row.created_by,
+    userId: row.user_id,
     expiresAt: toTimestampOrNull(row.expires_at),
+    expiresSoon: stateOf(row, nowMs) === 'active' && expiresSoon(row, nowMs),
     revokedAt: toTimestampOrNull(row.revoked_at),
     lastUsedAt: toTimestampOrNull(lastUsedAt),
     version: row.secret_version,
     overlapEndsAt: toTimestampOrNull(overlapEndsAt !== null && overlapEndsAt > nowMs ? overlapEndsAt : null),
   }
+}
+
+function expiresSoon({ expires_at: expiresAt }: ApiKeyRow, nowMs: number): boolean {
+  return expiresAt !== null && expiresAt - KEY_EXPIRY_WARNING_MS <= nowMs
 }
 
 function stateOf(row: ApiKeyRow, nowMs: number): ApiKey['state'] {
@@ -67,27 +75,39 @@ async function toOneApiKey(runtime: ControlRuntime, row: ApiKeyRow): Promise<Api
   return key
 }
 
+/** The member whose own key it is. */
+export interface KeyOwner {
+  readonly userId: string
+  readonly role: Role
+}
+
 /**
  * Creates an API key that works everywhere when this returns. The answer alone holds the secret.
- * Raises `validation_failed`, `region_not_found`, `project_not_found`.
+ * Raises `validation_failed`, `region_not_found`, `project_not_found`, and `forbidden` when the owner of an own key may
+ * not have it.
  */
 export async function createApiKey(
   runtime: ControlRuntime,
   project: ProjectRow,
   request: ApiKeyCreate,
+  owner: KeyOwner | null,
   origin: ChangeOrigin,
 ): Promise<ApiKeySecret> {
   const minted = mintKey('k')
   const key: NewApiKey = {
     ...checkScope(runtime, request, origin.nowMs),
+    actions: checkActions(request, owner),
     id: minted.id,
     projectId: project.id,
+    userId: owner?.userId ?? null,
     name: request.name,
     pepperVersion: runtime.pepper.version,
     secretHmac: hashSecret(runtime.pepper.key, minted.secret),
   }
   const outcome = await runtime.db.run(createApiKeyCommand, { key, origin })
-  if (!outcome.ok) throw new ApiError('project_not_found')
+  if (!outcome.ok) {
+    throw new ApiError(outcome.reason === 'not_allowed' ? 'forbidden' : 'project_not_found')
+  }
   const propagation = await propagate(runtime, outcome.seq)
   return withSecret(runtime, toApiKey(outcome.key, null, origin.nowMs), minted.text, propagation)
 }
@@ -104,7 +124,20 @@ function withSecret(
   return { ...key, key: text, login: loginCommands(regions), propagation }
 }
 
-type Scope = Pick<NewApiKey, 'actions' | 'repositories' | 'regions' | 'cidrs' | 'expiresAt'>
+/** What a key may do: what was asked for; for a member's own key no more than the role allows. */
+function checkActions({ actions }: ApiKeyCreate, owner: KeyOwner | null): string[] {
+  if (owner === null) return [...new Set(actions ?? DEFAULT_ACTIONS)]
+  const allowed = keyActionsOf(owner.role)
+  if (actions === undefined) return DEFAULT_ACTIONS.filter((action) => allowed.includes(action))
+  const beyond = actions.find((action) => !allowed.includes(action))
+  if (beyond === undefined) return [...new Set(actions)]
+  throw new ApiError(
+    'forbidden',
+    `As ${owner.role} you can have keys that ${allowed.join(' and ')}, not one that may ${beyond}.`,
+  )
+}
+
+type Scope = Pick<NewApiKey, 'repositories' | 'regions' | 'cidrs' | 'expiresAt'>
 
 function checkScope(runtime: ControlRuntime, request: ApiKeyCreate, nowMs: number): Scope {
   const repositories = request.repositories ?? [...WHOLE_PROJECT]
@@ -129,7 +162,6 @@ function checkScope(runtime: ControlRuntime, request: ApiKeyCreate, nowMs: numbe
     throw new ApiError('validation_failed', undefined, { errors })
   }
   return {
-    actions: [...new Set(request.actions ?? DEFAULT_ACTIONS)],
     repositories,
     regions,
     cidrs,

@@ -15,13 +15,15 @@ const FIRST_NAMESPACE = 'demo'
 /** Makes the first project with a key that may pull, push and delete. */
 export async function prepareFirstProject(runtime: ControlRuntime): Promise<FirstProject> {
   const origin = { actor: 'first start', requestId: 'start', nowMs: runtime.clock.nowMs() }
-  const project = await createProject(runtime, { name: 'Demo', namespace: FIRST_NAMESPACE }, origin)
+  const request = { name: 'Demo', namespace: FIRST_NAMESPACE }
+  const project = await createProject(runtime, request, null, origin)
   const row = await loadProject(runtime.db.reader, project.id)
   if (row === null) throw new Error('a project disappeared right after it was made')
   const { key } = await createApiKey(
     runtime,
     row,
     { name: 'first key', actions: ['pull', 'push', 'delete'] },
+    null,
     origin,
   )
   return { namespace: project.namespace, key }

@@ -1,21 +1,33 @@
 import { z } from 'zod'
-import { listProjects } from '../../metastore/queries/project.ts'
+import { listProjects, listProjectsOfMember } from '../../metastore/queries/project.ts'
 import { decodeCursor, pageOfRows } from '../cursor.ts'
 import type { HandlersOf } from '../handler.ts'
+import { isOperator } from '../principal.ts'
 import { createProject, deleteProject, toProject, updateProject } from './service.ts'
 
 export const projectHandlers: HandlersOf<
   'projects.list' | 'projects.create' | 'projects.show' | 'projects.update' | 'projects.delete'
 > = {
-  'projects.list': async ({ runtime }, { query }) => {
-    const afterNamespace = decodeCursor(z.string(), query.cursor)
-    const rows = await listProjects(runtime.db.reader, { afterNamespace, limit: query.limit + 1 })
-    return pageOfRows(rows, query.limit, toProject, (row) => row.namespace)
+  'projects.list': async ({ runtime, principal }, { query }) => {
+    const page = { afterNamespace: decodeCursor(z.string(), query.cursor), limit: query.limit + 1 }
+    const { reader } = runtime.db
+    const userId = principal.kind === 'person' ? principal.userId : null
+    const rows =
+      userId === null || isOperator(principal)
+        ? await listProjects(reader, userId, page)
+        : await listProjectsOfMember(reader, userId, page)
+    return pageOfRows(
+      rows,
+      query.limit,
+      ({ project, role }) => toProject(project, role),
+      ({ project }) => project.namespace,
+    )
   },
-  'projects.create': (context, { body }) => createProject(context.runtime, body, context.origin()),
-  'projects.show': async ({ project }) => toProject(project),
-  'projects.update': ({ runtime, project, origin }, { body }) =>
-    updateProject(runtime, project.id, body, origin()),
+  'projects.create': ({ runtime, principal, origin }, { body }) =>
+    createProject(runtime, body, principal.kind === 'person' ? principal.userId : null, origin()),
+  'projects.show': async ({ project, role }) => toProject(project, role),
+  'projects.update': ({ runtime, project, role, origin }, { body }) =>
+    updateProject(runtime, project.id, body, role, origin()),
   'projects.delete': ({ runtime, project, origin }, { query }) =>
     deleteProject(runtime, project, query.confirm, origin()),
 }

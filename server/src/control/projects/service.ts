@@ -1,4 +1,5 @@
 import { randomInt } from 'node:crypto'
+import type { Role } from '@berth/api/access'
 import { ApiError } from '@berth/api/errors'
 import type { Project, ProjectCreate, ProjectDeleted, ProjectUpdate } from '@berth/api/projects'
 import { parseNamespace } from '@berth/oci/name'
@@ -13,6 +14,7 @@ import {
   updateProject as updateProjectCommand,
 } from '../../metastore/queries/project.ts'
 import { checkGlobs } from '../globs.ts'
+import { findReleased } from '../namespaces/service.ts'
 import { NAMESPACE_ATTEMPTS } from '../limits.ts'
 import { propagate, propagateEverywhere } from '../propagate.ts'
 import type { ControlRegion, ControlRuntime } from '../runtime.ts'
@@ -22,8 +24,8 @@ import { toTimestamp } from '../time.ts'
 const ID_ALPHABET = 'abcdefghijkmnpqrstuvwxyz23456789'
 const ID_LENGTH = 12
 
-/** A project as the contract shows it. */
-export function toProject(row: ProjectRow): Project {
+/** A project as the contract shows it to somebody with this role in it. */
+export function toProject(row: ProjectRow, role: Role | null): Project {
   return {
     id: row.id,
     namespace: row.namespace,
@@ -31,17 +33,20 @@ export function toProject(row: ProjectRow): Project {
     quotaBytes: row.quota_bytes,
     publicRepositories: JSON.parse(row.public_repositories) as string[],
     allowSparseIndexes: row.allow_sparse_indexes === 1,
+    role,
     createdAt: toTimestamp(row.created_at),
   }
 }
 
 /**
- * Creates a project and waits until every replica knows it, so that a push right after succeeds.
+ * Creates a project and waits until every replica knows it, so that a push right after succeeds. `ownerId`: the person
+ * who becomes its owner; null for the operator token.
  * Raises `namespace_taken`, or `validation_failed` when no namespace can be made from the name.
  */
 export async function createProject(
   runtime: ControlRuntime,
   request: ProjectCreate,
+  ownerId: string | null,
   origin: ChangeOrigin,
 ): Promise<Project> {
   const publicRepositories = request.publicRepositories ?? []
@@ -54,10 +59,12 @@ export async function createProject(
   }
   for (const namespace of namespaceCandidates(request)) {
     const project: NewProject = { ...base, id: newProjectId(), namespace }
-    const outcome = await runtime.db.run(createProjectCommand, { project, origin })
+    const released = await findReleased(runtime, namespace)
+    const args = { project, ownerId, released, origin }
+    const outcome = await runtime.db.run(createProjectCommand, args)
     if (!outcome.ok) continue
     await propagate(runtime, outcome.seq)
-    return toProject(outcome.project)
+    return toProject(outcome.project, ownerId === null ? null : 'owner')
   }
   const taken = request.namespace ?? slugOf(request.name)
   throw new ApiError('namespace_taken', `The namespace "${taken}" is taken, now or by a deleted project.`, {
@@ -97,6 +104,7 @@ export async function updateProject(
   runtime: ControlRuntime,
   id: string,
   request: ProjectUpdate,
+  role: Role | null,
   origin: ChangeOrigin,
 ): Promise<Project> {
   if (request.publicRepositories !== undefined) {
@@ -114,7 +122,7 @@ export async function updateProject(
   // Who makes a repository private relies on it: then a region that cannot confirm it is an error, not a detail.
   const settle = publicRepositories === undefined ? propagate : propagateEverywhere
   if (outcome.seq !== null) await settle(runtime, outcome.seq)
-  return toProject(outcome.project)
+  return toProject(outcome.project, role)
 }
 
 /**

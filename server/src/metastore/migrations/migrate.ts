@@ -12,6 +12,7 @@ import { up as regionAuditChain } from './region/0005-audit-chain.ts'
 import { up as regionFirst } from './region/0001-first.ts'
 import { up as regionPolicies } from './region/0004-policies.ts'
 import { up as regionTrustRules } from './region/0003-trust-rules.ts'
+import { up as regionUpstreams } from './region/0002-upstreams.ts'
 
 /** One step of a schema. Names are the files' names, sort in the order of their execution, and never change. */
 export interface Migration {
@@ -32,6 +33,7 @@ export const MIGRATIONS: Readonly<Record<DatabaseKind, readonly Migration[]>> = 
   ],
   region: [
     { name: '0001-first', up: regionFirst },
+    { name: '0002-upstreams', up: regionUpstreams },
     { name: '0003-trust-rules', up: regionTrustRules },
     { name: '0004-policies', up: regionPolicies },
     { name: '0005-audit-chain', up: regionAuditChain },

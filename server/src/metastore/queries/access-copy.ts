@@ -1,8 +1,13 @@
 import { type Kysely, sql } from 'kysely'
-import { defineCommand } from '../database.ts'
+import { defineCommand, defineErasingCommand } from '../database.ts'
 import { dialectOf, lockForUpdate } from '../dialect.ts'
-import type { AccessKeyRow, AccessProjectRow, RegionSchema } from '../region-schema.ts'
-
+import type { AccessKeyRow, AccessProjectRow, AccessRegistryRow, RegionSchema } from '../region-schema.ts'
+import {
+  deleteAllRegistries,
+  deleteRegistriesOfProject,
+  deleteRegistryCopy,
+  upsertRegistry,
+} from './access-registry.ts'
 import { deleteTrustRule, type TrustRuleCopy, upsertTrustRule } from './access-trust-rule.ts'
 
 /*
@@ -53,6 +58,8 @@ export interface AccessChanges {
   readonly missingKeyIds: readonly string[]
   readonly trustRules: readonly TrustRuleCopy[]
   readonly missingTrustRuleIds: readonly string[]
+  readonly registries: readonly AccessRegistryRow[]
+  readonly missingRegistryIds: readonly string[]
 }
 
 /**
@@ -61,34 +68,59 @@ export interface AccessChanges {
  */
 export const applyAccessChanges = defineCommand<RegionSchema, AccessChanges, { readonly appliedSeq: number }>(
   'access.apply',
-  async (tx, changes) => {
-    const { fromSeq, toSeq, projects, keys, missingKeyIds, trustRules, missingTrustRuleIds } = changes
-    const appliedSeq = await lockCursor(tx)
-    if (appliedSeq !== fromSeq) return { appliedSeq }
-    for (const project of projects) {
-      const { id: _id, ...rules } = project
-      await giveWayInNamespace(tx, project)
-      await tx
-        .insertInto('access_project')
-        .values(project)
-        .onConflict((conflict) => conflict.column('id').doUpdateSet(rules))
-        .execute()
-    }
-    for (const key of keys) {
-      const { id: _id, ...rules } = key
-      await tx
-        .insertInto('access_key')
-        .values({ ...key, last_used_at: null })
-        .onConflict((conflict) => conflict.column('id').doUpdateSet(rules))
-        .execute()
-    }
-    for (const id of missingKeyIds) await tx.deleteFrom('access_key').where('id', '=', id).execute()
-    for (const rule of trustRules) await upsertTrustRule(tx, rule)
-    for (const id of missingTrustRuleIds) await deleteTrustRule(tx, id)
-    await moveCursor(tx, toSeq)
-    return { appliedSeq: toSeq }
-  },
+  applyChanges,
 )
+
+/** The same for changes that may overwrite or delete a stored secret: nothing of it is left in the files. */
+export const applyErasingAccessChanges = defineErasingCommand<
+  RegionSchema,
+  AccessChanges,
+  { readonly appliedSeq: number }
+>('access.apply_erasing', applyChanges)
+
+/** Whether `applyErasingAccessChanges` is the command for these changes. */
+export function mayEraseSecrets({ projects, registries, missingRegistryIds }: AccessChanges): boolean {
+  return (
+    registries.length > 0 ||
+    missingRegistryIds.length > 0 ||
+    projects.some((project) => project.deleted_at !== null)
+  )
+}
+
+async function applyChanges(
+  tx: Kysely<RegionSchema>,
+  changes: AccessChanges,
+): Promise<{ readonly appliedSeq: number }> {
+  const appliedSeq = await lockCursor(tx)
+  if (appliedSeq !== changes.fromSeq) return { appliedSeq }
+  for (const project of changes.projects) await upsertProject(tx, project)
+  for (const key of changes.keys) {
+    const { id: _id, ...rules } = key
+    await tx
+      .insertInto('access_key')
+      .values({ ...key, last_used_at: null })
+      .onConflict((conflict) => conflict.column('id').doUpdateSet(rules))
+      .execute()
+  }
+  for (const id of changes.missingKeyIds) await tx.deleteFrom('access_key').where('id', '=', id).execute()
+  for (const rule of changes.trustRules) await upsertTrustRule(tx, rule)
+  for (const id of changes.missingTrustRuleIds) await deleteTrustRule(tx, id)
+  for (const registry of changes.registries) await upsertRegistry(tx, registry)
+  for (const id of changes.missingRegistryIds) await deleteRegistryCopy(tx, id)
+  await moveCursor(tx, changes.toSeq)
+  return { appliedSeq: changes.toSeq }
+}
+
+async function upsertProject(tx: Kysely<RegionSchema>, project: AccessProjectRow): Promise<void> {
+  const { id, ...rules } = project
+  await giveWayInNamespace(tx, project)
+  await tx
+    .insertInto('access_project')
+    .values(project)
+    .onConflict((conflict) => conflict.column('id').doUpdateSet(rules))
+    .execute()
+  if (project.deleted_at !== null) await deleteRegistriesOfProject(tx, id)
+}
 
 /**
  * A namespace that came free may be another project's now, and after the control database was put back to an older
@@ -114,7 +146,7 @@ async function giveWayInNamespace(
  * that it does not know may be here. Forgets all keys and starts again at the beginning of the feed. Projects stay:
  * their content must not be taken for deleted. Processes are forgotten too, so that each drops all that it remembers.
  */
-export const rewindAccessCopy = defineCommand<
+export const rewindAccessCopy = defineErasingCommand<
   RegionSchema,
   { readonly latestSeq: number },
   { readonly rewound: boolean }
@@ -122,6 +154,7 @@ export const rewindAccessCopy = defineCommand<
   if ((await lockCursor(tx)) <= latestSeq) return { rewound: false }
   await tx.deleteFrom('access_key').execute()
   await tx.deleteFrom('access_trust_rule').execute()
+  await deleteAllRegistries(tx)
   await tx.deleteFrom('replica').execute()
   await moveCursor(tx, 0)
   return { rewound: true }
@@ -158,4 +191,9 @@ async function moveCursor(tx: Kysely<RegionSchema>, seq: number): Promise<void> 
   await tx.updateTable('access_cursor').set({ applied_seq: seq }).where('id', '=', CURSOR_ID).execute()
 }
 
-export const accessCopyCommands = [applyAccessChanges, rewindAccessCopy, recordKeyUses]
+export const accessCopyCommands = [
+  applyAccessChanges,
+  applyErasingAccessChanges,
+  rewindAccessCopy,
+  recordKeyUses,
+]

@@ -1,6 +1,8 @@
+import { keyActionsOf } from '@berth/api/access'
 import type { Kysely } from 'kysely'
 import type { ApiKeyRow, ControlSchema } from '../control-schema.ts'
-import { defineCommand } from '../database.ts'
+import { defineCommand, defineErasingCommand } from '../database.ts'
+import { dialectOf, lockForShare } from '../dialect.ts'
 import { publishAccessChange } from './access-feed.ts'
 import { type ChangeOrigin, insertControlAuditEvent } from './control-audit.ts'
 
@@ -22,6 +24,8 @@ export async function loadApiKey(
 export interface ApiKeyPageRequest {
   /** Leaves out revoked and expired keys. */
   readonly activeAt: number | null
+  /** Only keys of this member's own; null: all. */
+  readonly ofUser: string | null
   readonly after: { readonly createdAt: number; readonly id: string } | null
   readonly limit: number
 }
@@ -30,9 +34,10 @@ export interface ApiKeyPageRequest {
 export async function listApiKeys(
   reader: Kysely<ControlSchema>,
   projectId: string,
-  { activeAt, after, limit }: ApiKeyPageRequest,
+  { activeAt, ofUser, after, limit }: ApiKeyPageRequest,
 ): Promise<ApiKeyRow[]> {
   let query = reader.selectFrom('api_key').selectAll().where('project_id', '=', projectId)
+  if (ofUser !== null) query = query.where('user_id', '=', ofUser)
   if (activeAt !== null) {
     query = query
       .where('revoked_at', 'is', null)
@@ -53,6 +58,8 @@ export async function listApiKeys(
 export interface NewApiKey {
   readonly id: string
   readonly projectId: string
+  /** The member whose own key it is; null: the project's. */
+  readonly userId?: string | null
   readonly name: string
   readonly pepperVersion: number
   readonly secretHmac: Uint8Array
@@ -61,20 +68,33 @@ export interface NewApiKey {
   readonly regions: readonly string[]
   readonly cidrs: readonly string[]
   readonly expiresAt: number | null
+  /** The managed registry whose credential it is. */
+  readonly registryId?: string
 }
 
 /** `seq`: the access change to wait for. */
 export type ApiKeyCreation =
   | { readonly ok: true; readonly seq: number; readonly key: ApiKeyRow }
-  | { readonly ok: false; readonly reason: 'project_not_found' }
+  | { readonly ok: false; readonly reason: 'project_not_found' | 'not_allowed' }
 
-/** Creates an API key. */
+/**
+ * Creates an API key. A member's own key needs the membership to stand, with a role that allows what the key may do:
+ * `not_allowed` when it was taken away meanwhile.
+ */
 export const createApiKey = defineCommand<
   ControlSchema,
   { readonly key: NewApiKey; readonly origin: ChangeOrigin },
   ApiKeyCreation
->('api_key.create', async (tx, { key, origin }) => {
+>('api_key.create', (tx, { key, origin }) => insertApiKey(tx, key, origin))
+
+/** Creates an API key inside a transaction of something else. */
+export async function insertApiKey(
+  tx: Kysely<ControlSchema>,
+  key: NewApiKey,
+  origin: ChangeOrigin,
+): Promise<ApiKeyCreation> {
   if (!(await projectIsLive(tx, key.projectId))) return { ok: false, reason: 'project_not_found' }
+  if (!(await memberMayHave(tx, key))) return { ok: false, reason: 'not_allowed' }
   const row = await tx
     .insertInto('api_key')
     .values({
@@ -94,27 +114,44 @@ export const createApiKey = defineCommand<
       created_by: origin.actor,
       expires_at: key.expiresAt,
       revoked_at: null,
+      user_id: key.userId ?? null,
+      registry_id: key.registryId ?? null,
     })
     .returningAll()
     .executeTakeFirstOrThrow()
-  const { name, actions, repositories, regions, cidrs, expiresAt } = key
+  const { name, actions, repositories, regions, cidrs, expiresAt, userId = null } = key
   await insertControlAuditEvent(tx, origin, {
     projectId: key.projectId,
     action: 'api_key.create',
     target: key.id,
-    detail: { name, actions, repositories, regions, cidrs, expiresAt },
+    detail: { name, actions, repositories, regions, cidrs, expiresAt, userId },
   })
   return { ok: true, seq: await publishAccessChange(tx, 'key', key.id, origin.nowMs), key: row }
-})
+}
 
+/** Holds the project until the transaction ends: its deletion and changes of its members wait, or have come before. */
 async function projectIsLive(tx: Kysely<ControlSchema>, projectId: string): Promise<boolean> {
-  const row = await tx
+  const query = tx
     .selectFrom('project')
     .select('id')
     .where('id', '=', projectId)
     .where('deleted_at', 'is', null)
+  return (await lockForShare(query, dialectOf(tx)).executeTakeFirst()) !== undefined
+}
+
+async function memberMayHave(tx: Kysely<ControlSchema>, key: NewApiKey): Promise<boolean> {
+  if (key.userId === undefined || key.userId === null) return true
+  const member = await tx
+    .selectFrom('project_member')
+    .select('role')
+    .where('project_id', '=', key.projectId)
+    .where('user_id', '=', key.userId)
     .executeTakeFirst()
-  return row !== undefined
+  return member !== undefined && isWithin(key.actions, keyActionsOf(member.role))
+}
+
+function isWithin(actions: readonly string[], allowed: readonly string[]): boolean {
+  return actions.every((action) => allowed.includes(action))
 }
 
 export interface ApiKeyTarget {
@@ -125,13 +162,14 @@ export interface ApiKeyTarget {
 
 export type ApiKeyChange =
   | { readonly ok: true; readonly seq: number; readonly key: ApiKeyRow }
-  | { readonly ok: false; readonly reason: 'not_found' | 'inactive' }
+  | { readonly ok: false; readonly reason: 'not_found' | 'inactive' | 'belongs_to_registry' }
 
 /**
- * Revokes an API key. A key that is revoked already keeps its time, but the change is published again, so that
- * whoever repeats a call that broke off still waits until the revocation is true everywhere.
+ * Revokes an API key, and with it what a managed registry stores of it. A key that is revoked already keeps its time,
+ * but the change is published again, so that whoever repeats a call that broke off still waits until the revocation is
+ * true everywhere.
  */
-export const revokeApiKey = defineCommand<ControlSchema, ApiKeyTarget, ApiKeyChange>(
+export const revokeApiKey = defineErasingCommand<ControlSchema, ApiKeyTarget, ApiKeyChange>(
   'api_key.revoke',
   async (tx, { projectId, id, origin }) => {
     const before = await loadApiKey(tx, projectId, id)
@@ -143,6 +181,7 @@ export const revokeApiKey = defineCommand<ControlSchema, ApiKeyTarget, ApiKeyCha
         .where('id', '=', id)
         .where('revoked_at', 'is', null)
         .execute()
+      if (before.registry_id !== null) await dropStoredCredential(tx, before.registry_id, id)
       await insertControlAuditEvent(tx, origin, {
         projectId,
         action: 'api_key.revoke',
@@ -154,19 +193,45 @@ export const revokeApiKey = defineCommand<ControlSchema, ApiKeyTarget, ApiKeyCha
   },
 )
 
+async function dropStoredCredential(
+  tx: Kysely<ControlSchema>,
+  registryId: string,
+  keyId: string,
+): Promise<void> {
+  await tx
+    .updateTable('registry')
+    .set({ sealed_password: null, password_set_at: null, rotation_due_at: null })
+    .where('id', '=', registryId)
+    .where('api_key_id', '=', keyId)
+    .execute()
+}
+
+export type ApiKeyRotation = ApiKeyTarget & {
+  readonly secretHmac: Uint8Array
+  readonly pepperVersion: number
+  readonly overlapUntil: number | null
+}
+
 /**
  * Gives a key a new secret. The one before works until `overlapUntil` (null: ends now); one before that ends now.
- * Answers `inactive` for a revoked or expired key.
+ * Answers `inactive` for a revoked or expired key, `belongs_to_registry` for a registry's credential.
  */
-export const rotateApiKey = defineCommand<
-  ControlSchema,
-  ApiKeyTarget & {
-    readonly secretHmac: Uint8Array
-    readonly pepperVersion: number
-    readonly overlapUntil: number | null
+export const rotateApiKey = defineCommand<ControlSchema, ApiKeyRotation, ApiKeyChange>(
+  'api_key.rotate',
+  async (tx, rotation) => {
+    const { projectId, id } = rotation
+    const known = await loadApiKey(tx, projectId, id)
+    // What the registry stores would be a secret that does not work any more.
+    if (known !== null && known.registry_id !== null) return { ok: false, reason: 'belongs_to_registry' }
+    return replaceKeySecret(tx, rotation)
   },
-  ApiKeyChange
->('api_key.rotate', async (tx, { projectId, id, origin, secretHmac, pepperVersion, overlapUntil }) => {
+)
+
+/** The same inside a transaction of something else, for any key. */
+export async function replaceKeySecret(
+  tx: Kysely<ControlSchema>,
+  { projectId, id, origin, secretHmac, pepperVersion, overlapUntil }: ApiKeyRotation,
+): Promise<ApiKeyChange> {
   const rotated = await tx
     .updateTable('api_key')
     .set((expression) => ({
@@ -193,7 +258,7 @@ export const rotateApiKey = defineCommand<
     detail: { name: rotated.name, version: rotated.secret_version, overlapUntil },
   })
   return published(tx, { projectId, id, origin })
-})
+}
 
 /** Ends the overlap of a rotation. Without one it changes nothing but publishes, as a repeated revocation does. */
 export const endApiKeyOverlap = defineCommand<ControlSchema, ApiKeyTarget, ApiKeyChange>(
@@ -217,6 +282,57 @@ export const endApiKeyOverlap = defineCommand<ControlSchema, ApiKeyTarget, ApiKe
     return published(tx, { projectId, id, origin })
   },
 )
+
+/**
+ * Ends the keys of a member's own that can do more than `keyActions`. Part of the transaction that changes the
+ * membership. `seq`: the access change to wait for, also for keys that ended like this before; null when there is none.
+ */
+export async function revokeKeysOfMember(
+  tx: Kysely<ControlSchema>,
+  {
+    projectId,
+    userId,
+    keyActions,
+    origin,
+  }: {
+    readonly projectId: string
+    readonly userId: string
+    readonly keyActions: readonly string[]
+    readonly origin: ChangeOrigin
+  },
+): Promise<{ readonly revokedKeys: readonly string[]; readonly seq: number | null }> {
+  const keys = await tx
+    .selectFrom('api_key')
+    .select(['id', 'name', 'actions', 'revoked_at'])
+    .where('project_id', '=', projectId)
+    .where('user_id', '=', userId)
+    .orderBy('id')
+    .execute()
+  const ended = keys.filter((key) => !isWithin(JSON.parse(key.actions) as string[], keyActions))
+  const revokedKeys: string[] = []
+  let seq: number | null = null
+  for (const key of ended) {
+    if (key.revoked_at !== null) continue
+    await tx
+      .updateTable('api_key')
+      .set({ revoked_at: origin.nowMs, previous_hmac: null, previous_expires_at: null })
+      .where('id', '=', key.id)
+      .execute()
+    await insertControlAuditEvent(tx, origin, {
+      projectId,
+      action: 'api_key.revoke',
+      target: key.id,
+      detail: { name: key.name, because: 'membership' },
+    })
+    seq = await publishAccessChange(tx, 'key', key.id, origin.nowMs)
+    revokedKeys.push(key.id)
+  }
+  const [first] = ended
+  if (seq === null && first !== undefined) {
+    seq = await publishAccessChange(tx, 'key', first.id, origin.nowMs)
+  }
+  return { revokedKeys, seq }
+}
 
 async function published(tx: Kysely<ControlSchema>, target: ApiKeyTarget): Promise<ApiKeyChange> {
   const seq = await publishAccessChange(tx, 'key', target.id, target.origin.nowMs)

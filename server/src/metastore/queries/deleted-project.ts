@@ -1,4 +1,4 @@
-import { sql } from 'kysely'
+import { type Kysely, sql } from 'kysely'
 import { defineCommand } from '../database.ts'
 import type { RegionSchema } from '../region-schema.ts'
 
@@ -24,5 +24,21 @@ export const enqueueDeletedProjects = defineCommand<
     on conflict (target) do nothing`.execute(tx)
   return { queued: Number(inserted.numAffectedRows ?? 0n) }
 })
+
+/**
+ * Whether nothing of a deleted project is left here: no repository, no content in whatever state (the trash included),
+ * and no removal under way. It stays so, for nothing can be pushed to it any more.
+ */
+export async function isProjectGone(reader: Kysely<RegionSchema>, projectId: string): Promise<boolean> {
+  const left = await sql<{ one: number }>`
+    select 1 as one where exists (select 1 from repository where repository.project_id = ${projectId})
+      or exists (select 1 from blob where blob.project_id = ${projectId})
+      or exists (select 1 from gc_task where gc_task.target = ${`project/${projectId}`})
+      or not exists (
+        select 1 from access_project
+        where access_project.id = ${projectId} and access_project.deleted_at is not null
+      )`.execute(reader)
+  return left.rows.length === 0
+}
 
 export const deletedProjectCommands = [enqueueDeletedProjects]

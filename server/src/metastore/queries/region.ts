@@ -29,6 +29,12 @@ export async function listRegions(
   return query.orderBy('position').orderBy('id').limit(page.limit).execute()
 }
 
+/** Ids of all regions that ever were, those that the configuration does not name any more included. */
+export async function listRegionIds(reader: Kysely<ControlSchema>): Promise<string[]> {
+  const rows = await reader.selectFrom('region').select('id').execute()
+  return rows.map(({ id }) => id)
+}
+
 /**
  * Makes the table follow the configuration: adds regions with a managed registry in every project, and takes over
  * new names, hosts and positions. A region that the configuration does not name any more stays, for its data stays.
