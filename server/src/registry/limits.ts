@@ -80,6 +80,9 @@ export const SMALL_MANIFEST_BYTES = 64 * KIB
 export const MANIFEST_BODIES_BUDGET_BYTES = 64 * MIB
 export const MANIFEST_TURN_WAIT_MS = 30 * SECOND_MS
 
+/** See receive-buffers.ts. */
+export const RECEIVED_BYTES_PER_COLLECTION = 8 * MIB
+
 /** Unfinished digests that are kept between the chunks of uploads. */
 export const MAX_HASH_STATES = 2000
 

@@ -3,6 +3,7 @@ import { ClientGone } from './errors.ts'
 import { bodyLength, type Exchange, expectsContinue } from './exchange.ts'
 import { gatherBytes } from './gathered-bytes.ts'
 import { MIN_PROGRESS_BYTES } from './limits.ts'
+import { noteReceived } from './receive-buffers.ts'
 
 /** Takes a chunk, which it owns from then on. A promise means: wait before the next one. */
 export type ChunkTaker = (chunk: Uint8Array) => Promise<void> | undefined
@@ -32,6 +33,7 @@ export function consumeBody(exchange: Exchange, take: ChunkTaker): Promise<numbe
     if (req.destroyed) onClose()
 
     function onData(chunk: Buffer): void {
+      noteReceived(chunk.byteLength)
       receivedBytes += chunk.byteLength
       windowBytes += chunk.byteLength
       let waiting: Promise<void> | undefined
