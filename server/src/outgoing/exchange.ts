@@ -112,15 +112,11 @@ function open({ target, addresses, request, setting }: Exchange): ClientRequest 
     servername: isIP(host) === 0 ? host : '',
     // Stated, since NODE_TLS_REJECT_UNAUTHORIZED would change the default.
     rejectUnauthorized: true,
+    secureContext: plainHttp ? undefined : setting.secureContext(),
   }
   const sending = plainHttp
     ? http.request({ ...common, agent: httpAgent })
-    : https.request({
-        ...common,
-        ...tlsOptions,
-        ...{ secureContext: setting.secureContext() },
-        agent: httpsAgent,
-      })
+    : https.request({ ...common, ...tlsOptions, agent: httpsAgent })
   sending.maxHeadersCount = MAX_RESPONSE_HEADERS
   return sending
 }
