@@ -8,9 +8,11 @@ import {
   loadLatestAccessSeq,
   loadProjectForFeed,
 } from '../metastore/queries/access-feed.ts'
+import { loadRegistryForFeed } from '../metastore/queries/access-registry.ts'
 import type { TrustRuleCopy } from '../metastore/queries/access-trust-rule.ts'
 import { loadTrustRuleForFeed } from '../metastore/queries/trust-rule.ts'
-import type { AccessProjectRow } from '../metastore/region-schema.ts'
+import type { AccessProjectRow, AccessRegistryRow } from '../metastore/region-schema.ts'
+import { CI_PROVIDERS } from './ci-provider.ts'
 
 export interface AccessChange {
   readonly seq: number
@@ -28,6 +30,8 @@ export interface AccessSource {
   loadKey(id: string): Promise<AccessKeyRules | null>
   /** Null: there is no such trust rule. */
   loadTrustRule(id: string): Promise<TrustRuleCopy | null>
+  /** Null: there is no such third-party registry. */
+  loadRegistry(id: string): Promise<AccessRegistryRow | null>
   latestSeq(): Promise<number>
   /** Calls `listener` soon after a change; a hint only. Returns a function that ends it. */
   subscribe(listener: () => void): () => void
@@ -52,6 +56,7 @@ export function createDatabaseAccessSource(db: Database<ControlSchema>): AccessS
       const row = await loadTrustRuleForFeed(db.reader, id)
       return row === null ? null : toTrustRuleCopy(row)
     },
+    loadRegistry: (id) => loadRegistryForFeed(db.reader, id),
     latestSeq: () => loadLatestAccessSeq(db.reader),
     subscribe: (listener) => db.subscribe(ACCESS_FEED_CHANNEL, listener),
   }
@@ -92,6 +97,12 @@ function toKeyRules(row: ApiKeyRow): AccessKeyRules {
 
 const NO_SECRET = new Uint8Array(0)
 
+function stableIdOf({ provider, conditions }: TrustRuleRow): string {
+  const [claim] = CI_PROVIDERS[provider].idClaims
+  const value = claim === undefined ? undefined : (JSON.parse(conditions) as Record<string, unknown>)[claim]
+  return typeof value === 'string' ? value : ''
+}
+
 /** A rule that is switched off or removed is revoked in regions: nothing there tells one from the other. */
 function toTrustRuleCopy(row: TrustRuleRow): TrustRuleCopy {
   const { id, version } = row
@@ -117,6 +128,7 @@ function toTrustRuleCopy(row: TrustRuleRow): TrustRuleCopy {
       id,
       provider: row.provider,
       issuer: row.issuer,
+      stable_id: stableIdOf(row),
       audience: row.audience,
       conditions: row.conditions,
       session_seconds: row.session_seconds,

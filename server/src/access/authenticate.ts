@@ -2,26 +2,41 @@ import { hash, type KeyObject } from 'node:crypto'
 import type { Logger } from 'pino'
 import { DatabaseUnavailableError } from '../metastore/database.ts'
 import { isSecretVersionValid } from '../metastore/queries/access-guard.ts'
+import type { CiTokenMode } from '../metastore/queries/ci-token.ts'
 import type { AccessDirectory } from './access-directory.ts'
 import type { Authentication } from './authentication.ts'
 import { parseAuthorization } from './authorization-header.ts'
+import type { CiSignIn } from './ci-sign-in.ts'
+import { jwtType, looksLikeJwt } from './ci-token.ts'
 import type { FailureLimit } from './failure-limit.ts'
+import { IssuerUnavailableError } from './issuer-keys.ts'
 import { hashSecret, parseKey, sameHash } from './key.ts'
 import type { LastUsed } from './last-used.ts'
 import type { KeyPrincipal, Principal } from './principal.ts'
 import type { KeyRecord } from './records.ts'
-import type { TokenAuthority, TokenType } from './token.ts'
+import { HEADER_TYPES, type TokenAuthority, type TokenType, type VerifiedToken } from './token.ts'
 
 export interface Authenticator {
-  fromHeader(authorization: string | undefined, clientAddress: string): Promise<Authentication>
-  fromPassword(username: string, password: string, clientAddress: string): Promise<Authentication>
+  fromHeader(authorization: string | undefined, request: SignInRequest): Promise<Authentication>
+  fromPassword(username: string, password: string, request: SignInRequest): Promise<Authentication>
+  /** A CI token that is exchanged; `namespace` names the project when several have a rule that fits. */
+  fromCiToken(token: string, namespace: string | null, request: SignInRequest): Promise<Authentication>
   fromRefreshToken(refreshToken: string, clientAddress: string): Promise<Authentication>
+}
+
+/** What a sign-in may depend on besides the credential. */
+export interface SignInRequest {
+  readonly clientAddress: string
+  /** Texts of the scopes that the request is about: a CI token that fits several rules goes by the one meant. */
+  readonly wanted?: readonly string[]
+  readonly requestId?: string
 }
 
 export interface AuthenticatorOptions {
   readonly regionId: string
   readonly directory: AccessDirectory
   readonly tokens: TokenAuthority
+  readonly ci: CiSignIn
   /** Those that keys may have been hashed with. */
   readonly peppers: readonly KeyObject[]
   readonly failures: FailureLimit
@@ -50,6 +65,7 @@ const ANONYMOUS: Authentication = { ok: true, principal: { kind: 'anonymous' } }
 const NOT_VALID = 'The API key is not valid.'
 const TOKEN_NOT_VALID = 'The token is not valid here. Get a new one from the token endpoint.'
 const TOKEN_EXPIRED = 'The token has expired.'
+const RULE_ENDED = 'The trust rule of this token was changed, switched off or removed.'
 const NO_HASH = new Uint8Array(32)
 
 /** Finds out who is asking. Looks at sizes and shapes first, then at the key's record, and asks the limit last. */
@@ -63,24 +79,28 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       if (retryAfterSeconds !== null) return { ok: false, reason: 'rate_limited', retryAfterSeconds }
       return { ok: false, reason, message }
     } catch (error) {
-      if (!(error instanceof DatabaseUnavailableError)) throw error
+      if (!(error instanceof DatabaseUnavailableError) && !(error instanceof IssuerUnavailableError))
+        throw error
       options.log.warn({ err: error }, 'a credential cannot be checked')
       return { ok: false, reason: 'unavailable' }
     }
   }
 
   return {
-    async fromHeader(authorization, clientAddress) {
+    async fromHeader(authorization, request) {
+      const { clientAddress } = request
       const shown = parseAuthorization(authorization)
       if (shown.kind === 'none') return ANONYMOUS
       return answer(async () => {
         if (shown.kind === 'malformed') return guess(shown.message, authorization ?? '')
         if (shown.kind === 'bearer') return checkToken(options, 'access', shown.token, clientAddress)
-        return checkPassword(options, shown.username, shown.password, clientAddress)
+        return checkPassword(options, shown.username, shown.password, request)
       }, clientAddress)
     },
-    fromPassword: (username, password, clientAddress) =>
-      answer(() => checkPassword(options, username, password, clientAddress), clientAddress),
+    fromPassword: (username, password, request) =>
+      answer(() => checkPassword(options, username, password, request), request.clientAddress),
+    fromCiToken: (token, namespace, request) =>
+      answer(() => checkCiToken(options, token, 'exchange', namespace, request), request.clientAddress),
     fromRefreshToken: (refreshToken, clientAddress) =>
       answer(() => checkToken(options, 'refresh', refreshToken, clientAddress), clientAddress),
   }
@@ -90,9 +110,15 @@ async function checkPassword(
   options: AuthenticatorOptions,
   username: string,
   password: string,
-  clientAddress: string,
+  request: SignInRequest,
 ): Promise<Check> {
+  const { clientAddress } = request
   if (username === TOKEN_USERNAME) return checkToken(options, 'refresh', password, clientAddress)
+  if (looksLikeJwt(password)) {
+    return jwtType(password) === HEADER_TYPES.access
+      ? checkCiSession(options, password, clientAddress)
+      : checkCiToken(options, password, 'password', username, request)
+  }
   if (username !== KEY_USERNAME) {
     return guess(`The user name must be "${KEY_USERNAME}", with an API key as the password.`, password)
   }
@@ -108,7 +134,7 @@ async function checkPassword(
   return admit(
     options,
     record,
-    { secretVersion, tokenAccess: null, expiredForUploadsOnly: false },
+    { secretVersion, tokenAccess: null, expiredForUploadsOnly: false, ci: null },
     clientAddress,
   )
 }
@@ -131,26 +157,71 @@ async function checkToken(
   const { secretVersion } = subject
   if (record === null || record.projectId !== subject.projectId) return refuse('invalid', TOKEN_NOT_VALID)
   if (!isSecretVersionValid(record, secretVersion, options.nowMs())) {
-    return refuse('revoked', 'The API key of this token was replaced.')
+    return refuse('revoked', record.kind === 'r' ? RULE_ENDED : 'The API key of this token was replaced.')
   }
   const tokenAccess = type === 'access' ? access : null
   return admit(
     options,
     record,
-    { secretVersion, tokenAccess, expiredForUploadsOnly: isExpired },
+    { secretVersion, tokenAccess, expiredForUploadsOnly: isExpired, ci: ciJobOf(verdict.token) },
     clientAddress,
   )
+}
+
+/** A CI token of its issuer, as a password (each time anew) or for an exchange (once). */
+async function checkCiToken(
+  options: AuthenticatorOptions,
+  text: string,
+  mode: CiTokenMode,
+  namespace: string | null,
+  request: SignInRequest,
+): Promise<Check> {
+  const outcome = await options.ci.signIn(text, {
+    mode,
+    namespace,
+    isNamespaceBinding: mode === 'exchange',
+    wanted: request.wanted ?? [],
+    clientAddress: request.clientAddress,
+    requestId: request.requestId ?? '',
+  })
+  if (outcome.ok) options.lastUsed.note(outcome.principal.keyId, options.nowMs())
+  return outcome
+}
+
+/** What a CI token was exchanged for, as a password: a token of ours that stands for all that its rule allows. */
+async function checkCiSession(
+  options: AuthenticatorOptions,
+  text: string,
+  clientAddress: string,
+): Promise<Check> {
+  const check = await checkToken(options, 'access', text, clientAddress)
+  if (!check.ok || check.principal.kind === 'anonymous')
+    return check.ok ? guess(TOKEN_NOT_VALID, text) : check
+  const { tokenAccess, expiredForUploadsOnly } = check.principal
+  if (expiredForUploadsOnly) return refuse('expired', TOKEN_EXPIRED)
+  // A token for some scopes that could be shown for one with others would widen, and live on.
+  return tokenAccess === null
+    ? check
+    : refuse('invalid', 'This token is for one request, not to sign in with.')
+}
+
+function ciJobOf({ subject, expiresAtSeconds }: VerifiedToken): KeyPrincipal['ci'] {
+  const run = subject?.run ?? null
+  return run === null ? null : { run, notAfterMs: expiresAtSeconds * 1000 }
 }
 
 /** Who gets here has shown the right secret, so may be told what is wrong with the key. */
 async function admit(
   options: AuthenticatorOptions,
   record: KeyRecord,
-  shown: Pick<KeyPrincipal, 'secretVersion' | 'tokenAccess' | 'expiredForUploadsOnly'>,
+  shown: Pick<KeyPrincipal, 'secretVersion' | 'tokenAccess' | 'expiredForUploadsOnly' | 'ci'>,
   clientAddress: string,
 ): Promise<Check> {
   const nowMs = options.nowMs()
-  if (record.revokedAt !== null) return refuse('revoked', 'This API key was revoked.')
+  const isRule = record.kind === 'r'
+  if (record.revokedAt !== null) {
+    return refuse('revoked', isRule ? RULE_ENDED : 'This API key was revoked.')
+  }
   if (record.expiresAt !== null && record.expiresAt <= nowMs) {
     return refuse('expired', 'This API key has expired.')
   }

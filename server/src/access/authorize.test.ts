@@ -11,7 +11,7 @@ const other = project('other', ['open/**'])
 const anonymous: Principal = { kind: 'anonymous' }
 
 function project(namespace: string, publicRepositories: string[]) {
-  return readProjectRecord({
+  const row = {
     id: `id-of-${namespace}`,
     namespace,
     deleted_at: null,
@@ -20,7 +20,8 @@ function project(namespace: string, publicRepositories: string[]) {
     allow_sparse_indexes: 0,
     immutable_tags: '[]',
     retention: null,
-  })
+  }
+  return readProjectRecord(row, { registries: [], retiredSlugs: [] })
 }
 
 function key(actions: Action[], repositories = ['**'], more: Partial<KeyPrincipal> = {}): KeyPrincipal {
@@ -34,6 +35,7 @@ function key(actions: Action[], repositories = ['**'], more: Partial<KeyPrincipa
     repositories,
     tokenAccess: null,
     expiredForUploadsOnly: false,
+    ci: null,
     ...more,
   }
 }

@@ -28,7 +28,8 @@ export function decide(principal: Principal, project: AccessProject | null, need
   }
   if (project === null || project.id !== principal.projectId) return { outcome: 'not_found' }
   if (!keyAllows(principal, need.path, need.action)) {
-    return { outcome: 'denied', reason: `This key does not allow "${need.action}" here.` }
+    const who = principal.ci === null ? 'This key' : 'This trust rule'
+    return { outcome: 'denied', reason: `${who} does not allow "${need.action}" here.` }
   }
   if (!tokenAllows(principal, `${need.namespace}/${need.path}`, need.action)) {
     return { outcome: 'challenge', error: 'insufficient_scope' }

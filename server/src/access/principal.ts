@@ -28,6 +28,15 @@ export interface KeyPrincipal {
   readonly tokenAccess: readonly TokenAccess[] | null
   /** The token is past its expiry, but within the time that a running upload of the same key may go on with it. */
   readonly expiredForUploadsOnly: boolean
+  /** A job of a CI service, by a trust rule: `keyId` is the rule's, `secretVersion` its version. Null: a key. */
+  readonly ci: CiJob | null
+}
+
+export interface CiJob {
+  /** Names the job in audit events; the event of its CI token says what it is. */
+  readonly run: string
+  /** What is made from this credential ends then, in milliseconds. Null: tokens live as long as they always do. */
+  readonly notAfterMs: number | null
 }
 
 /** One entry of a token's `access` claim (Docker token specification). */

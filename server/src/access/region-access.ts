@@ -10,16 +10,18 @@ import { createAuthenticator } from './authenticate.ts'
 import type { Authentication } from './authentication.ts'
 import { decide, decideCatalog, narrowScope, scopeRepository } from './authorize.ts'
 import type { CatalogDecision, Decision, Need } from './decision.ts'
+import { createCiSignIn } from './ci-sign-in.ts'
 import { createFailureLimit, type FailureLimits } from './failure-limit.ts'
 import { startRegionFollower } from './follower.ts'
+import { createIssuerKeys, type FetchDocument } from './issuer-keys.ts'
 import { createLastUsed } from './last-used.ts'
 import { createLease } from './lease.ts'
 import { MAX_ACCESS_CLAIM_BYTES } from './limits.ts'
-import type { Principal, TokenAccess } from './principal.ts'
+import type { KeyPrincipal, Principal, TokenAccess } from './principal.ts'
 import type { ProjectId } from './project-id.ts'
 import type { ProjectRecord } from './records.ts'
 import { createReplica } from './replica.ts'
-import { createTokenAuthority, type TokenAuthority } from './token.ts'
+import { createTokenAuthority, type TokenAuthority, type TokenSubject } from './token.ts'
 import { type WriteGuard, writeGuardOf } from './write-guard.ts'
 
 /** What the token endpoint answers. */
@@ -42,6 +44,9 @@ export interface RegionAccess {
     readonly authorization: string | undefined
     /** From `clientAddress()`, which knows the trusted proxies. */
     readonly clientAddress: string
+    /** Texts of the scopes that the request is about: they choose between rules that fit a CI token. */
+    readonly wanted?: readonly string[]
+    readonly requestId?: string
   }): Promise<Authentication>
 
   /** `grant_type=password` of the token endpoint. */
@@ -49,6 +54,17 @@ export interface RegionAccess {
     readonly username: string
     readonly password: string
     readonly clientAddress: string
+    readonly wanted?: readonly string[]
+    readonly requestId?: string
+  }): Promise<Authentication>
+
+  /** Token exchange (RFC 8693): a CI token, which is taken once. `namespace` names the project that is meant. */
+  exchangeCiToken(input: {
+    readonly token: string
+    readonly namespace: string | null
+    readonly clientAddress: string
+    readonly wanted: readonly string[]
+    readonly requestId: string
   }): Promise<Authentication>
 
   /** `grant_type=refresh_token` of the token endpoint. */
@@ -63,11 +79,14 @@ export interface RegionAccess {
   /** What of the requested scopes the principal may have: never refuses, only leaves out. `*` becomes what is allowed. */
   narrow(principal: Principal, requested: readonly Scope[]): Promise<readonly TokenAccess[]>
 
-  /** A token for what `narrow` leaves of the requested scopes. */
+  /**
+   * A token for what `narrow` leaves of the requested scopes. `isSession`: for a CI job whose token was exchanged, one
+   * that allows all that its rule allows.
+   */
   issueToken(
     principal: Principal,
     requested: readonly Scope[],
-    options: { readonly offline: boolean },
+    options: { readonly offline: boolean; readonly isSession?: boolean },
   ): Promise<IssuedToken>
 
   /** Null for a deleted project as for one that never was. */
@@ -100,6 +119,8 @@ export interface RegionAccessOptions {
   readonly monotonicMs?: () => number
   readonly tokenLifetimeSeconds?: number
   readonly failureLimits?: FailureLimits
+  /** Fetches what issuers of CI tokens publish. Without it no CI token can be checked. */
+  readonly fetchDocument?: FetchDocument
 }
 
 /**
@@ -121,10 +142,18 @@ export function createRegionAccess(options: RegionAccessOptions): RegionAccess {
     ...(options.tokenLifetimeSeconds === undefined ? {} : { lifetimeSeconds: options.tokenLifetimeSeconds }),
   })
   const failures = createFailureLimit(options.failureLimits)
+  const ci = createCiSignIn({
+    regionId: region.id,
+    db,
+    directory,
+    issuerKeys: createIssuerKeys({ fetchDocument: options.fetchDocument ?? fetchNothing, monotonicMs }),
+    nowMs,
+  })
   const authenticator = createAuthenticator({
     regionId: region.id,
     directory,
     tokens,
+    ci,
     peppers: [...options.peppers.values()],
     failures,
     lastUsed,
@@ -136,9 +165,9 @@ export function createRegionAccess(options: RegionAccessOptions): RegionAccess {
   const follower = startRegionFollower({ db, source, directory, lease, replica, monotonicMs, log })
 
   return {
-    authenticate: (input) => authenticator.fromHeader(input.authorization, input.clientAddress),
-    authenticatePassword: (input) =>
-      authenticator.fromPassword(input.username, input.password, input.clientAddress),
+    authenticate: (input) => authenticator.fromHeader(input.authorization, input),
+    authenticatePassword: (input) => authenticator.fromPassword(input.username, input.password, input),
+    exchangeCiToken: (input) => authenticator.fromCiToken(input.token, input.namespace, input),
     authenticateRefreshToken: (input) =>
       authenticator.fromRefreshToken(input.refreshToken, input.clientAddress),
     async authorize(principal, need) {
@@ -146,7 +175,8 @@ export function createRegionAccess(options: RegionAccessOptions): RegionAccess {
     },
     authorizeCatalog: decideCatalog,
     narrow: (principal, requested) => narrow(directory, principal, requested),
-    async issueToken(principal, requested, { offline }) {
+    async issueToken(principal, requested, { offline, isSession = false }) {
+      if (isSession) return issueSession(tokens, principal)
       const access = await narrow(directory, principal, requested)
       return issueToken({ directory, tokens }, principal, access, offline)
     },
@@ -193,9 +223,14 @@ async function issueToken(
   if (principal.kind === 'anonymous') {
     return { ...(await tokens.issueAccess(null, access)), scope, refreshToken: null }
   }
-  const { keyId, projectId, secretVersion } = principal
-  const subject = { keyId, projectId, secretVersion }
+  const { keyId, ci } = principal
+  const subject = subjectOf(principal)
   const keyExpiresAt = (await directory.loadKey(keyId))?.expiresAt ?? null
+  if (ci !== null) {
+    // No refresh token: what a job holds ends by itself.
+    const issued = await tokens.issueAccess(subject, access, earliest(keyExpiresAt, ci.notAfterMs))
+    return { ...issued, scope, refreshToken: null }
+  }
   // A token that is narrower than its key must not be turned into one that is as wide.
   const isWhole = principal.tokenAccess === null
   return {
@@ -203,6 +238,26 @@ async function issueToken(
     scope,
     refreshToken: offline && isWhole ? await tokens.issueRefresh(subject, keyExpiresAt) : null,
   }
+}
+
+async function issueSession(tokens: TokenAuthority, principal: Principal): Promise<IssuedToken> {
+  if (principal.kind === 'anonymous' || principal.ci === null || principal.tokenAccess !== null) {
+    throw new Error('only an exchanged CI token becomes a session')
+  }
+  const issued = await tokens.issueAccess(subjectOf(principal), null, principal.ci.notAfterMs)
+  return { ...issued, scope: '', refreshToken: null }
+}
+
+function subjectOf({ keyId, projectId, secretVersion, ci }: KeyPrincipal): TokenSubject {
+  return { keyId, projectId, secretVersion, run: ci?.run ?? null }
+}
+
+function earliest(a: number | null, b: number | null): number | null {
+  return a === null || b === null ? (a ?? b) : Math.min(a, b)
+}
+
+async function fetchNothing(url: string): Promise<never> {
+  throw new Error(`there is no way out to ${url}`)
 }
 
 function notDeleted(project: ProjectRecord | null): AccessProject | null {

@@ -9,7 +9,7 @@ const SEED = 20261122
 const ROOT = new Uint8Array(32).fill(9)
 const HOST = 'registry.example:5000'
 const START_MS = 1_800_000_000_000
-const subject = { keyId: 'abc', projectId: 'p1', secretVersion: 3 }
+const subject = { keyId: 'abc', projectId: 'p1', secretVersion: 3, run: null }
 const access = [{ type: 'repository', name: 'acme/web', actions: ['pull'] }]
 
 function authority(more: { regionId?: string; host?: string; root?: Uint8Array } = {}) {

@@ -20,13 +20,15 @@ export interface TokenSubject {
   readonly keyId: string
   readonly projectId: string
   readonly secretVersion: number
+  /** The CI job that the key's (a trust rule's) token was made for; null for other keys. */
+  readonly run: string | null
 }
 
 export interface VerifiedToken {
   /** Null: an anonymous access token. */
   readonly subject: TokenSubject | null
-  /** Empty in a refresh token. */
-  readonly access: readonly TokenAccess[]
+  /** Empty in a refresh token. Null: all that the key allows, which only CI jobs get. */
+  readonly access: readonly TokenAccess[] | null
   /** Seconds since the epoch. */
   readonly expiresAtSeconds: number
 }
@@ -39,10 +41,13 @@ export type TokenVerdict =
 
 /** The tokens of one region. Nothing in here asks whether the key is still good: that is looked up at each use. */
 export interface TokenAuthority {
-  /** `notAfterMs`: the token never outlives this, such as its key's expiry. */
+  /**
+   * `notAfterMs`: the token never outlives this, such as its key's expiry. `access` null: all that the key allows; such
+   * a token stands for a CI token that was exchanged, and lives until `notAfterMs` however long that is.
+   */
   issueAccess(
     subject: TokenSubject | null,
-    access: readonly TokenAccess[],
+    access: readonly TokenAccess[] | null,
     notAfterMs?: number | null,
   ): Promise<{ readonly token: string; readonly expiresInSeconds: number }>
   issueRefresh(subject: TokenSubject, notAfterMs?: number | null): Promise<string>
@@ -60,8 +65,14 @@ export interface TokenAuthorityOptions {
 }
 
 const ALGORITHM = 'HS256'
+/** The `access` claim of a token that allows all that its key allows. */
+const ALL_ACCESS = '*'
 const ROOT_SECRET_BYTES = 32
-const HEADER_TYPES: Record<TokenType, string> = { access: 'berth-access+jwt', refresh: 'berth-refresh+jwt' }
+/** `typ` of our own tokens, by which they are told from those of others. */
+export const HEADER_TYPES: Readonly<Record<TokenType, string>> = {
+  access: 'berth-access+jwt',
+  refresh: 'berth-refresh+jwt',
+}
 // Beside the token's own text: the parsed claims, roughly.
 const CACHE_ENTRY_OVERHEAD_BYTES = 512
 
@@ -90,6 +101,7 @@ export function createTokenAuthority(options: TokenAuthorityOptions): TokenAutho
     const nowSeconds = Math.floor(nowMs() / 1000)
     const leftSeconds = notAfterMs === null ? wantedSeconds : Math.floor(notAfterMs / 1000) - nowSeconds
     const expiresInSeconds = Math.max(1, Math.min(wantedSeconds, leftSeconds))
+    if (!Number.isFinite(expiresInSeconds)) throw new RangeError('a token must end')
     const token = await new SignJWT(claims)
       .setProtectedHeader({ alg: ALGORITHM, typ: HEADER_TYPES[type] })
       .setIssuer(regionHost)
@@ -123,7 +135,9 @@ export function createTokenAuthority(options: TokenAuthorityOptions): TokenAutho
 
   return {
     issueAccess: (subject, access, notAfterMs = null) =>
-      issue('access', { ...subjectClaims(subject), access }, lifetimeSeconds, notAfterMs),
+      access === null
+        ? issue('access', { ...subjectClaims(subject), access: ALL_ACCESS }, Infinity, notAfterMs)
+        : issue('access', { ...subjectClaims(subject), access }, lifetimeSeconds, notAfterMs),
     async issueRefresh(subject, notAfterMs = null) {
       const claims = subjectClaims(subject)
       return (await issue('refresh', claims, REFRESH_TOKEN_LIFETIME_SECONDS, notAfterMs)).token
@@ -142,7 +156,8 @@ function deriveKey(rootSecret: Uint8Array, regionId: string, type: TokenType): K
 
 function subjectClaims(subject: TokenSubject | null): JWTPayload {
   if (subject === null) return {}
-  return { sub: subject.keyId, prj: subject.projectId, ver: subject.secretVersion }
+  const run = subject.run === null ? {} : { run: subject.run }
+  return { sub: subject.keyId, prj: subject.projectId, ver: subject.secretVersion, ...run }
 }
 
 /** The payload when everything but the expiry is as it must be, else null. */
@@ -182,14 +197,18 @@ function judgeExpiry(token: VerifiedToken, nowMs: number): TokenVerdict {
 /** Our signature is on it, so a shape that is not ours is a token of another version: not valid here. */
 function readClaims(payload: JWTPayload, type: TokenType): VerifiedToken | null {
   const { sub, exp } = payload
-  const { prj, ver, access } = payload as { prj?: unknown; ver?: unknown; access?: unknown }
+  const { prj, ver, access, run = null } = payload as Record<string, unknown>
   if (typeof exp !== 'number') return null
   let subject: TokenSubject | null = null
   if (sub !== undefined) {
     if (typeof prj !== 'string' || typeof ver !== 'number' || !Number.isSafeInteger(ver)) return null
-    subject = { keyId: sub, projectId: prj, secretVersion: ver }
+    if (run !== null && typeof run !== 'string') return null
+    subject = { keyId: sub, projectId: prj, secretVersion: ver, run }
   }
   if (type === 'refresh') return subject === null ? null : { subject, access: [], expiresAtSeconds: exp }
+  if (access === ALL_ACCESS) {
+    return subject === null || subject.run === null ? null : { subject, access: null, expiresAtSeconds: exp }
+  }
   if (!Array.isArray(access) || !access.every(isTokenAccess)) return null
   return { subject, access, expiresAtSeconds: exp }
 }

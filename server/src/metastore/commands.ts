@@ -24,6 +24,7 @@ import { personalTokenCommands } from './queries/personal-token.ts'
 import { invitationCommands } from './queries/invitation.ts'
 import { memberCommands } from './queries/member.ts'
 import { projectCommands } from './queries/project.ts'
+import { controlRefusalCommands, regionRefusalCommands } from './queries/refusal.ts'
 import { regionRecordCommands } from './queries/region.ts'
 import { registryCommands } from './queries/registry-commands.ts'
 import { registryCredentialCommands } from './queries/registry-credential.ts'
@@ -66,6 +67,7 @@ export const controlCommands: readonly AnyCommand[] = [
   ...trustRuleCommands,
   ...accessFeedCommands,
   ...controlAuditChainCommands,
+  ...controlRefusalCommands,
 ]
 
 export const regionCommands: readonly AnyCommand[] = [
@@ -87,6 +89,7 @@ export const regionCommands: readonly AnyCommand[] = [
   ...deleteRepositoryCommands,
   ...deletedProjectCommands,
   ...regionAuditChainCommands,
+  ...regionRefusalCommands,
 ]
 
 export const COMMANDS: Readonly<Record<DatabaseKind, readonly AnyCommand[]>> = {

@@ -12,6 +12,9 @@ export interface RegionSchema {
   access_project: AccessProjectTable
   access_key: AccessKeyTable
   access_trust_rule: AccessTrustRuleTable
+  access_registry: AccessRegistryTable
+  retired_slug: RetiredSlugTable
+  cached_tag: CachedTagTable
   ci_token: CiTokenTable
   access_cursor: AccessCursorTable
   replica: ReplicaTable
@@ -96,6 +99,8 @@ export interface AccessTrustRuleTable {
   id: string
   provider: string
   issuer: string
+  /** What the provider's id claim must be, to find a token's rules by; empty for `custom`. */
+  stable_id: string
   audience: string
   /** JSON object: claim → what it must be. */
   conditions: string
@@ -104,6 +109,40 @@ export interface AccessTrustRuleTable {
   /** Also `secret_version` of the row in `access_key`. */
   version: number
   created_at: number
+}
+
+/**
+ * Copy of a registry that a project has connected. Of its password only what the vault has sealed, with the project's
+ * key that opens it, wrapped: both go when the registry or the project is deleted.
+ */
+export interface AccessRegistryTable {
+  id: string
+  project_id: string
+  /** First component, below the namespace, of what is pulled through it. */
+  slug: string
+  name: string
+  provider: 'docker_hub' | 'ghcr' | 'custom'
+  host: string
+  exchange: string | null
+  username: string | null
+  sealed_password: string | null
+  key_version: number | null
+  /** Which root key wraps `wrapped_key`. */
+  key_root_id: string | null
+  wrapped_key: string | null
+}
+
+/** Below this component are (or were) copies from a registry that is not connected under it any more. */
+export interface RetiredSlugTable {
+  project_id: string
+  slug: string
+}
+
+/** When a tag of a cached repository was last compared with its registry. */
+export interface CachedTagTable {
+  repository_id: number
+  name: string
+  checked_at: number
 }
 
 /** A CI token that was taken here, until it has expired: the same one is not taken twice where once is all it may. */
@@ -140,6 +179,8 @@ export interface RepositoryTable {
   /** The path below the namespace, in byte order. Unique within the project. */
   path: string
   created_at: number
+  /** Set: a copy of another registry's repository; which registry's (`cacheId` of access/connected-registry.ts). */
+  cached_from: Generated<string | null>
 }
 
 /**
@@ -341,6 +382,7 @@ export interface RegionAuditEventTable extends Omit<AuditEventTable, 'project_id
 
 export type AccessProjectRow = Selectable<AccessProjectTable>
 export type AccessKeyRow = Selectable<AccessKeyTable>
+export type AccessRegistryRow = Selectable<AccessRegistryTable>
 export type AccessTrustRuleRow = Selectable<AccessTrustRuleTable>
 export type RepositoryRow = Selectable<RepositoryTable>
 export type BlobRow = Selectable<BlobTable>

@@ -3,6 +3,7 @@ import type { AccessProject } from '../access/access-project.ts'
 import type { Authentication } from '../access/authentication.ts'
 import type { Decision } from '../access/decision.ts'
 import type { Action, Principal } from '../access/principal.ts'
+import { ciActor } from '../metastore/queries/ci-token.ts'
 import type { WriteContext } from '../metastore/queries/write-context.ts'
 import { AuthenticationRequired } from './challenge.ts'
 import { unavailable } from './errors.ts'
@@ -38,17 +39,20 @@ export function mountScope(repository: RepositoryTarget, from: RepositoryTarget 
 }
 
 /**
- * Finds out who asks. `scope` is what a challenge will name. Throws UNAUTHORIZED with a challenge, TOOMANYREQUESTS
+ * Finds out who asks. `scope` is what a challenge will name, `wanted` the scopes that the request is about. Throws UNAUTHORIZED with a challenge, TOOMANYREQUESTS
  * with Retry-After, or 503.
  */
 export async function authenticate(
   runtime: RegionRuntime,
   exchange: Exchange,
   scope: string | null,
+  wanted: readonly string[] = scope === null ? [] : [scope],
 ): Promise<Principal> {
   const authentication = await runtime.access.authenticate({
     authorization: header(exchange.req, 'authorization'),
     clientAddress: exchange.clientAddress,
+    wanted,
+    requestId: exchange.requestId,
   })
   return principalOf(runtime, authentication, scope)
 }
@@ -101,12 +105,18 @@ export async function authorize(
   }
 }
 
+/** How audit events and the history of tags name who acts: the key, and for a trust rule also the CI job. */
+export function actorOf(principal: Principal): string {
+  if (principal.kind === 'anonymous') return 'anonymous'
+  return principal.ci === null ? principal.keyId : ciActor(principal.keyId, principal.ci.run)
+}
+
 /** What a command needs to know of who writes. */
 export function writeContext(runtime: RegionRuntime, exchange: Exchange, grant: Grant): WriteContext {
   return {
     guard: runtime.access.writeGuard(grant.principal),
     projectId: grant.project.id,
-    actor: grant.principal.kind === 'key' ? grant.principal.keyId : 'anonymous',
+    actor: actorOf(grant.principal),
     requestId: exchange.requestId,
     nowMs: runtime.clock.nowMs(),
   }

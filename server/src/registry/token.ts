@@ -12,6 +12,14 @@ import { readBody } from './request-body.ts'
 import type { RegionRuntime } from './runtime.ts'
 
 const FORM = 'application/x-www-form-urlencoded'
+const EXCHANGE_GRANT = 'urn:ietf:params:oauth:grant-type:token-exchange'
+const ACCESS_TOKEN_TYPE = 'urn:ietf:params:oauth:token-type:access_token'
+const SUBJECT_TOKEN_TYPES: readonly string[] = [
+  'urn:ietf:params:oauth:token-type:id_token',
+  'urn:ietf:params:oauth:token-type:jwt',
+]
+/** A suggestion: with a CI token, and with what it is exchanged for, any user name does. */
+const CI_USERNAME = 'ci'
 
 interface TokenRequest {
   readonly method: 'GET' | 'POST'
@@ -32,10 +40,13 @@ export async function answerToken(
 ): Promise<Answer> {
   const form = method === 'POST' ? await readForm(exchange) : query
   const scopes = readScopes(form)
+  if (method === 'POST' && form.get('grant_type') === EXCHANGE_GRANT) {
+    return answerExchange(runtime, exchange, form, scopes)
+  }
   const principal =
     method === 'POST'
       ? await principalOfForm(runtime, exchange, form)
-      : await principalOfBasic(runtime, exchange)
+      : await principalOfBasic(runtime, exchange, form)
   const offline =
     method === 'POST' ? form.get('access_type') === 'offline' : form.get('offline_token') === 'true'
   const issued = await runtime.access.issueToken(principal, scopes, { offline })
@@ -67,12 +78,61 @@ function readScopes(form: URLSearchParams): readonly Scope[] {
   return parsed.scopes
 }
 
-async function principalOfBasic(runtime: RegionRuntime, exchange: Exchange): Promise<Principal> {
+/**
+ * Token exchange (RFC 8693): a CI token for one of ours. With a scope it is a token for that, as clients get when they
+ * sign in. Without, it stands for all that the trust rule allows, and is a password for docker and the like until it
+ * ends. `audience` is the namespace of the project that is meant.
+ */
+async function answerExchange(
+  runtime: RegionRuntime,
+  exchange: Exchange,
+  form: URLSearchParams,
+  scopes: readonly Scope[],
+): Promise<Answer> {
+  const token = form.get('subject_token') ?? ''
+  const requestedType = form.get('requested_token_type') ?? ACCESS_TOKEN_TYPE
+  if (token === '') throw malformed('subject_token is missing')
+  if (!SUBJECT_TOKEN_TYPES.includes(form.get('subject_token_type') ?? '')) {
+    throw malformed(`subject_token_type must be ${SUBJECT_TOKEN_TYPES.join(' or ')}`)
+  }
+  if (requestedType !== ACCESS_TOKEN_TYPE)
+    throw malformed(`requested_token_type can be ${ACCESS_TOKEN_TYPE} only`)
+  if (form.has('actor_token')) throw malformed('actor_token is not supported')
+  const audiences = form.getAll('audience')
+  if (audiences.length > 1) throw malformed('audience can name one project')
+  const authentication = await runtime.access.exchangeCiToken({
+    token,
+    namespace: audiences[0] ?? null,
+    clientAddress: exchange.clientAddress,
+    wanted: form.getAll('scope'),
+    requestId: exchange.requestId,
+  })
+  const principal = principalOf(runtime, authentication, null)
+  const isSession = scopes.length === 0
+  const issued = await runtime.access.issueToken(principal, scopes, { offline: false, isSession })
+  return jsonAnswer(
+    200,
+    {
+      access_token: issued.token,
+      issued_token_type: ACCESS_TOKEN_TYPE,
+      token_type: 'Bearer',
+      expires_in: issued.expiresInSeconds,
+      ...(isSession ? { username: CI_USERNAME } : { token: issued.token, scope: issued.scope }),
+    },
+    NO_STORE,
+  )
+}
+
+async function principalOfBasic(
+  runtime: RegionRuntime,
+  exchange: Exchange,
+  query: URLSearchParams,
+): Promise<Principal> {
   // Only what a token is made from: a token that could be shown for a new one would never expire.
   if (/^\s*bearer\b/i.test(header(exchange.req, 'authorization') ?? '')) {
     throw new AuthenticationRequired(null, 'invalid_token', 'the token endpoint takes a key, not a token')
   }
-  return authenticate(runtime, exchange, null)
+  return authenticate(runtime, exchange, null, query.getAll('scope'))
 }
 
 async function principalOfForm(
@@ -81,7 +141,8 @@ async function principalOfForm(
   form: URLSearchParams,
 ): Promise<Principal> {
   const { access } = runtime
-  const { clientAddress } = exchange
+  const { clientAddress, requestId } = exchange
+  const wanted = form.getAll('scope')
   const grantType: string = form.get('grant_type') ?? ''
   switch (grantType) {
     case 'password': {
@@ -89,7 +150,7 @@ async function principalOfForm(
       const password = form.get('password') ?? ''
       return principalOf(
         runtime,
-        await access.authenticatePassword({ username, password, clientAddress }),
+        await access.authenticatePassword({ username, password, clientAddress, wanted, requestId }),
         null,
       )
     }
@@ -102,7 +163,7 @@ async function principalOfForm(
       )
     }
     default:
-      throw malformed('grant_type must be password or refresh_token')
+      throw malformed(`grant_type must be password, refresh_token or ${EXCHANGE_GRANT}`)
   }
 }
 

@@ -8,8 +8,8 @@ import type { AccessKeyRules } from './access-copy.ts'
  * it trusts.
  */
 
-/** The most rules that name one issuer: more are not looked at. */
-export const MAX_TRUST_RULES_PER_ISSUER = 10_000
+/** The most rules that trust one issuer with one stable id (or with none): more are not looked at. */
+export const MAX_TRUST_RULES_PER_STABLE_ID = 10_000
 
 export interface TrustRuleCopy {
   readonly grant: AccessKeyRules
@@ -19,10 +19,26 @@ export interface TrustRuleCopy {
 /** What a rule trusts, with what it grants. */
 export type LoadedTrustRule = AccessTrustRuleRow & { readonly project_id: string; readonly name: string }
 
-/** Rules that are in force and name this issuer, the oldest first. */
-export async function listTrustRulesOfIssuer(
+/** Whether any rule that is in force names this issuer. */
+export async function isIssuerTrusted(reader: Kysely<RegionSchema>, issuer: string): Promise<boolean> {
+  const row = await reader
+    .selectFrom('access_trust_rule')
+    .innerJoin('access_key', 'access_key.id', 'access_trust_rule.id')
+    .innerJoin('access_project', 'access_project.id', 'access_key.project_id')
+    .select('access_trust_rule.id')
+    .where('access_trust_rule.issuer', '=', issuer)
+    .where('access_key.revoked_at', 'is', null)
+    .where('access_project.deleted_at', 'is', null)
+    .limit(1)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
+/** Rules that are in force for this issuer and stable id (empty: those without one), the oldest first. */
+export async function listTrustRules(
   reader: Kysely<RegionSchema>,
   issuer: string,
+  stableId: string,
 ): Promise<LoadedTrustRule[]> {
   return reader
     .selectFrom('access_trust_rule')
@@ -31,11 +47,12 @@ export async function listTrustRulesOfIssuer(
     .selectAll('access_trust_rule')
     .select(['access_key.project_id', 'access_key.name'])
     .where('access_trust_rule.issuer', '=', issuer)
+    .where('access_trust_rule.stable_id', '=', stableId)
     .where('access_key.revoked_at', 'is', null)
     .where('access_project.deleted_at', 'is', null)
     .orderBy('access_trust_rule.created_at')
     .orderBy('access_trust_rule.id')
-    .limit(MAX_TRUST_RULES_PER_ISSUER)
+    .limit(MAX_TRUST_RULES_PER_STABLE_ID)
     .execute()
 }
 

@@ -11,6 +11,7 @@ export async function up(db: Kysely<unknown>, dialect: Dialect): Promise<void> {
     .addColumn('id', text(dialect), (column) => column.primaryKey().notNull())
     .addColumn('provider', text(dialect), (column) => column.notNull())
     .addColumn('issuer', text(dialect), (column) => column.notNull())
+    .addColumn('stable_id', text(dialect), (column) => column.notNull())
     .addColumn('audience', text(dialect), (column) => column.notNull())
     .addColumn('conditions', text(dialect), (column) => column.notNull())
     .addColumn('session_seconds', integer(dialect), (column) => column.notNull())
@@ -22,7 +23,7 @@ export async function up(db: Kysely<unknown>, dialect: Dialect): Promise<void> {
   await db.schema
     .createIndex('access_trust_rule_by_issuer')
     .on('access_trust_rule')
-    .columns(['issuer', 'created_at', 'id'])
+    .columns(['issuer', 'stable_id', 'created_at', 'id'])
     .execute()
   await db.schema
     .createTable('ci_token')
