@@ -2,7 +2,11 @@
 import { after, before } from 'node:test'
 import { type Postgres, startPostgres } from '../../../test/support/servers/postgres.ts'
 import { describeApiKeys } from './api-keys/api-keys-contract.ts'
+import { describeAudit } from './audit-events/audit-contract.ts'
 import { describeContent } from './content-contract.ts'
+import { describeInvitations } from './invitations/invitations-contract.ts'
+import { describeMembers } from './members/members-contract.ts'
+import { describeNamespaces } from './namespaces/namespaces-contract.ts'
 import { describeProjects } from './projects/projects-contract.ts'
 import { openPostgresTestConsole } from '../../../test/support/console/stack.ts'
 
@@ -17,4 +21,8 @@ const open = async () => openPostgresTestConsole(await server.createDatabase())
 
 describeProjects('PostgreSQL', open)
 describeApiKeys('PostgreSQL', open)
+describeMembers('PostgreSQL', open)
+describeInvitations('PostgreSQL', open)
+describeNamespaces('PostgreSQL', open)
 describeContent('PostgreSQL', open)
+describeAudit('PostgreSQL', open)

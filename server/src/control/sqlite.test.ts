@@ -1,8 +1,16 @@
 import { describeApiKeys } from './api-keys/api-keys-contract.ts'
+import { describeAudit } from './audit-events/audit-contract.ts'
 import { describeContent } from './content-contract.ts'
+import { describeInvitations } from './invitations/invitations-contract.ts'
+import { describeMembers } from './members/members-contract.ts'
+import { describeNamespaces } from './namespaces/namespaces-contract.ts'
 import { describeProjects } from './projects/projects-contract.ts'
 import { openTestConsole } from '../../../test/support/console/stack.ts'
 
 describeProjects('SQLite', openTestConsole)
 describeApiKeys('SQLite', openTestConsole)
+describeMembers('SQLite', openTestConsole)
+describeInvitations('SQLite', openTestConsole)
+describeNamespaces('SQLite', openTestConsole)
 describeContent('SQLite', openTestConsole)
+describeAudit('SQLite', openTestConsole)

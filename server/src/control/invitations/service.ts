@@ -13,6 +13,7 @@ import type { InvitationRow } from '../../metastore/member-tables.ts'
 import type { ChangeOrigin } from '../../metastore/queries/control-audit.ts'
 import {
   acceptInvitation as acceptInvitationCommand,
+  acceptInvitationAsNewcomer,
   createInvitation as createInvitationCommand,
   loadOpenInvitation,
   type OpenInvitation,
@@ -114,6 +115,32 @@ export function toPreview({ invitation, project }: OpenInvitation): InvitationPr
   }
 }
 
+/** Who has no account yet, as the page of an invitation asks for it. */
+export interface Newcomer {
+  readonly name: string
+  /** PHC string. */
+  readonly passwordHash: string
+}
+
+/**
+ * Makes an account with the address that was invited, and accepts the invitation with it. Answers the new person's id.
+ * Raises `invitation_not_found`, `invitation_for_another` (somebody has an account with this address: they sign in).
+ */
+export async function acceptAsNewcomer(
+  runtime: ControlRuntime,
+  token: string,
+  { name, passwordHash }: Newcomer,
+  request: { readonly requestId: string },
+): Promise<{ readonly userId: string; readonly accepted: InvitationAccepted }> {
+  const userId = mintKeyId()
+  const newcomer = { id: userId, credentialId: mintKeyId(), name, passwordHash }
+  const origin = { actor: `person:${userId}`, requestId: request.requestId, nowMs: runtime.clock.nowMs() }
+  const tokenHmac = runtime.operatorAuth.hmac(token)
+  const outcome = await runtime.db.run(acceptInvitationAsNewcomer, { tokenHmac, newcomer, origin })
+  if (!outcome.ok) throw refusal(outcome.reason)
+  return { userId, accepted: toAccepted(outcome) }
+}
+
 /** Accepts an invitation for a person. Raises `invitation_not_found`, `invitation_for_another`. */
 export async function acceptInvitation(
   runtime: ControlRuntime,
@@ -123,9 +150,15 @@ export async function acceptInvitation(
 ): Promise<InvitationAccepted> {
   const tokenHmac = runtime.operatorAuth.hmac(token)
   const outcome = await runtime.db.run(acceptInvitationCommand, { tokenHmac, userId, origin })
-  if (!outcome.ok) {
-    throw new ApiError(outcome.reason === 'for_another' ? 'invitation_for_another' : 'invitation_not_found')
-  }
-  const { expiresAt: _, ...preview } = toPreview(outcome.opened)
-  return { ...preview, role: outcome.role }
+  if (!outcome.ok) throw refusal(outcome.reason)
+  return toAccepted(outcome)
+}
+
+function toAccepted({ opened, role }: { opened: OpenInvitation; role: Role | null }): InvitationAccepted {
+  const { expiresAt: _, ...preview } = toPreview(opened)
+  return { ...preview, role }
+}
+
+function refusal(reason: 'not_found' | 'for_another' | 'has_account'): ApiError {
+  return new ApiError(reason === 'not_found' ? 'invitation_not_found' : 'invitation_for_another')
 }

@@ -6,6 +6,7 @@ import { dialectOf, lockForUpdate } from '../dialect.ts'
 import type { InvitationRow } from '../member-tables.ts'
 import { type ChangeOrigin, insertControlAuditEvent } from './control-audit.ts'
 import { insertMember, loadMemberRole, lockLiveProject } from './member.ts'
+import { insertPerson, loadPerson, type NewPerson } from './person.ts'
 
 /** Most invitations that a project, or the installation, may have open at once. */
 export const MAX_PENDING_INVITATIONS = 500
@@ -199,45 +200,88 @@ export type InvitationAcceptance =
   | { readonly ok: true; readonly opened: OpenInvitation; readonly role: Role | null }
   | { readonly ok: false; readonly reason: 'not_found' | 'for_another' }
 
-/** Makes the person what the invitation says. It works once, and only for the address that was invited. */
+/** Makes a person what the invitation says. It works once, and only for the address that was invited. */
 export const acceptInvitation = defineCommand<
   ControlSchema,
   { readonly tokenHmac: Uint8Array; readonly userId: string; readonly origin: ChangeOrigin },
   InvitationAcceptance
 >('invitation.accept', async (tx, { tokenHmac, userId, origin }) => {
-  const found = await loadOpenInvitation(tx, tokenHmac, origin.nowMs)
-  if (found === null) return { ok: false, reason: 'not_found' }
+  const opened = await lockOpenInvitation(tx, tokenHmac, origin.nowMs)
+  if (opened === null) return { ok: false, reason: 'not_found' }
+  const person = await loadPerson(tx, userId)
+  if (person?.email !== opened.invitation.email) return { ok: false, reason: 'for_another' }
+  return { ok: true, opened, role: await accept(tx, opened, person, origin) }
+})
+
+/** Somebody who has no account yet. The password itself never gets here: only its hash. */
+export type NewcomerDetails = Omit<NewPerson, 'email' | 'isOperator'>
+
+export type NewcomerAcceptance =
+  | { readonly ok: true; readonly opened: OpenInvitation; readonly role: Role | null }
+  | { readonly ok: false; readonly reason: 'not_found' | 'has_account' }
+
+/**
+ * Makes an account with the address that was invited, and makes it what the invitation says. The event's actor is the
+ * new person. A link that a member of a project passes on proves nothing about the address, so it counts as verified
+ * only when an operator invited: else whoever invites could take an address that somebody else signs in with later.
+ */
+export const acceptInvitationAsNewcomer = defineCommand<
+  ControlSchema,
+  { readonly tokenHmac: Uint8Array; readonly newcomer: NewcomerDetails; readonly origin: ChangeOrigin },
+  NewcomerAcceptance
+>('invitation.accept_as_newcomer', async (tx, { tokenHmac, newcomer, origin }) => {
+  const opened = await lockOpenInvitation(tx, tokenHmac, origin.nowMs)
+  if (opened === null) return { ok: false, reason: 'not_found' }
+  const { email, project_id: projectId } = opened.invitation
+  const made = await insertPerson(tx, { ...newcomer, email, isOperator: false }, origin)
+  if (!made) return { ok: false, reason: 'has_account' }
+  if (projectId !== null) {
+    await tx.updateTable('user_account').set({ email_verified: 0 }).where('id', '=', newcomer.id).execute()
+  }
+  const person = { id: newcomer.id, is_operator: 0 }
+  return { ok: true, opened, role: await accept(tx, opened, person, origin) }
+})
+
+/** An open invitation whose project, and then itself, is locked: the order of all commands about members. */
+async function lockOpenInvitation(
+  tx: Kysely<ControlSchema>,
+  tokenHmac: Uint8Array,
+  nowMs: number,
+): Promise<OpenInvitation | null> {
+  const found = await loadOpenInvitation(tx, tokenHmac, nowMs)
+  if (found === null) return null
   const { project } = found
-  // In the order of all commands about members: the project first.
-  if (project !== null && (await lockLiveProject(tx, project.id)) === null)
-    return { ok: false, reason: 'not_found' }
-  const account = await tx
-    .selectFrom('user_account')
-    .select(['email', 'is_operator'])
-    .where('id', '=', userId)
-    .executeTakeFirst()
-  const { invitation } = found
-  if (account?.email !== invitation.email) return { ok: false, reason: 'for_another' }
-  const accepted = await tx
+  if (project !== null && (await lockLiveProject(tx, project.id)) === null) return null
+  const query = tx
+    .selectFrom('invitation')
+    .selectAll()
+    .where('id', '=', found.invitation.id)
+    .where(isPending(nowMs))
+  const invitation = await lockForUpdate(query, dialectOf(tx)).executeTakeFirst()
+  return invitation === undefined ? null : { invitation, project }
+}
+
+async function accept(
+  tx: Kysely<ControlSchema>,
+  { invitation, project }: OpenInvitation,
+  person: { readonly id: string; readonly is_operator: number },
+  origin: ChangeOrigin,
+): Promise<Role | null> {
+  await tx
     .updateTable('invitation')
-    .set({ accepted_at: origin.nowMs, accepted_by: userId })
+    .set({ accepted_at: origin.nowMs, accepted_by: person.id })
     .where('id', '=', invitation.id)
-    .where(isPending(origin.nowMs))
-    .executeTakeFirst()
-  if (accepted.numUpdatedRows !== 1n) return { ok: false, reason: 'not_found' }
+    .execute()
   await insertControlAuditEvent(tx, origin, {
     projectId: project?.id ?? null,
     action: 'invitation.accept',
     target: invitation.id,
     detail: { email: invitation.email, role: invitation.role },
   })
-  if (invitation.is_operator === 1 && account.is_operator !== 1) await makeOperator(tx, userId, origin)
-  const role =
-    project === null || invitation.role === null
-      ? null
-      : await join(tx, { project, userId, role: invitation.role, origin })
-  return { ok: true, opened: found, role }
-})
+  if (invitation.is_operator === 1 && person.is_operator !== 1) await makeOperator(tx, person.id, origin)
+  if (project === null || invitation.role === null) return null
+  return join(tx, { project, userId: person.id, role: invitation.role, origin })
+}
 
 async function makeOperator(tx: Kysely<ControlSchema>, userId: string, origin: ChangeOrigin): Promise<void> {
   await tx.updateTable('user_account').set({ is_operator: 1 }).where('id', '=', userId).execute()
@@ -285,4 +329,9 @@ async function join(
   return role
 }
 
-export const invitationCommands = [createInvitation, revokeInvitation, acceptInvitation]
+export const invitationCommands = [
+  createInvitation,
+  revokeInvitation,
+  acceptInvitation,
+  acceptInvitationAsNewcomer,
+]

@@ -1,0 +1,217 @@
+import assert from 'node:assert/strict'
+import { after, before, describe, test } from 'node:test'
+import { ApiError, type ApiErrorCode } from '@berth/api/errors'
+import { OPERATIONS } from '@berth/api/operations'
+import { addMember, addPerson, callAs } from '../../../../test/support/console/people.ts'
+import type { TestConsole } from '../../../../test/support/console/stack.ts'
+import { loadPerson } from '../../metastore/queries/person.ts'
+import type { PersonPrincipal } from '../principal.ts'
+import { acceptAsNewcomer } from './service.ts'
+
+const WEEK_MS = 7 * 24 * 3_600_000
+
+/** Invitations, through the console: the same on every metadata database. */
+export function describeInvitations(name: string, open: () => Promise<TestConsole>): void {
+  describe(`invitations on ${name}`, () => {
+    let opened: TestConsole
+    let olga: PersonPrincipal
+    let adam: PersonPrincipal
+    const PARAMS = { project: 'club' }
+
+    before(async () => {
+      opened = await open()
+      olga = await addPerson(opened, 'Olga')
+      adam = await addPerson(opened, 'Adam')
+      await callAs(opened, olga, 'projects.create', { body: { name: 'Club', namespace: 'club' } })
+      await addMember(opened, 'club', adam, 'admin')
+    })
+    after(() => opened.close())
+
+    function fails(code: ApiErrorCode): (error: unknown) => boolean {
+      return (error) => {
+        assert.ok(error instanceof ApiError, String(error))
+        assert.equal(error.code, code, error.detail)
+        return true
+      }
+    }
+
+    async function invite(email: string, role: 'owner' | 'admin' | 'developer' | 'viewer' = 'developer') {
+      return callAs(opened, adam, 'invitations.create', { params: PARAMS, body: { email, role } })
+    }
+
+    async function roleOf(person: PersonPrincipal): Promise<string | null> {
+      const { items } = await opened.client.call('members.list', { params: PARAMS, query: { limit: 500 } })
+      return items.find(({ userId }) => userId === person.userId)?.role ?? null
+    }
+
+    test('an invitation shows its link once, works once, and is nowhere in clear', async () => {
+      const ida = await addPerson(opened, 'Ida')
+      const made = await invite('  IDA@Example.com ')
+      OPERATIONS['invitations.create'].response.parse(made)
+      assert.equal(made.email, 'ida@example.com')
+      assert.equal(made.link, `http://console.example/invitation?token=${made.token}`)
+      assert.equal(Date.parse(made.expiresAt) - Date.parse(made.createdAt), WEEK_MS)
+      const body = { token: made.token }
+      const shown = await callAs(opened, ida, 'invitations.show', { body })
+      OPERATIONS['invitations.show'].response.parse(shown)
+      assert.deepEqual([shown.project?.namespace, shown.role], ['club', 'developer'])
+      const accepted = await callAs(opened, ida, 'invitations.accept', { body })
+      assert.equal(accepted.role, 'developer')
+      assert.equal(await roleOf(ida), 'developer')
+      await assert.rejects(callAs(opened, ida, 'invitations.accept', { body }), fails('invitation_not_found'))
+      await assert.rejects(callAs(opened, ida, 'invitations.show', { body }), fails('invitation_not_found'))
+      const rows = await opened.runtime.db.reader.selectFrom('invitation').selectAll().execute()
+      const audit = await opened.client.call('auditEvents.listAll', { query: { limit: 500 } })
+      const lists = await opened.client.call('invitations.list', { params: PARAMS, query: { state: 'all' } })
+      const secret = made.token.replace('berth-invitation-', '')
+      for (const text of [JSON.stringify([rows, audit, lists]), opened.logged()]) {
+        assert.equal(text.includes(secret), false)
+      }
+    })
+
+    test('only the address that was invited may accept, and a failed attempt uses nothing up', async () => {
+      const [karl, lena] = [await addPerson(opened, 'Karl'), await addPerson(opened, 'Lena')]
+      const { token } = await invite(karl.email)
+      const body = { token }
+      await assert.rejects(
+        callAs(opened, lena, 'invitations.accept', { body }),
+        fails('invitation_for_another'),
+      )
+      assert.equal(await roleOf(lena), null)
+      await callAs(opened, karl, 'invitations.accept', { body })
+      assert.equal(await roleOf(karl), 'developer')
+    })
+
+    test('whatever is wrong with a link, the answer is the same', async () => {
+      const mona = await addPerson(opened, 'Mona')
+      const [revoked, replaced, expired] = [
+        await invite('revoked@example.com'),
+        await invite(mona.email),
+        await invite('expired@example.com'),
+      ]
+      await callAs(opened, adam, 'invitations.revoke', {
+        params: { ...PARAMS, invitation: revoked.id },
+      })
+      await invite(mona.email)
+      opened.advance(WEEK_MS + 1)
+      for (const token of [revoked.token, replaced.token, expired.token, 'berth-invitation-none', 'x']) {
+        for (const id of ['invitations.show', 'invitations.accept'] as const) {
+          await assert.rejects(callAs(opened, mona, id, { body: { token } }), (error) => {
+            assert.ok(error instanceof ApiError)
+            assert.equal(error.code, 'invitation_not_found')
+            assert.equal(error.detail, new ApiError('invitation_not_found').detail)
+            return true
+          })
+        }
+      }
+      const { items } = await opened.client.call('invitations.list', {
+        params: PARAMS,
+        query: { state: 'all' },
+      })
+      const states = new Map(items.map(({ id, state }) => [id, state]))
+      assert.deepEqual(
+        [revoked, replaced, expired].map(({ id }) => states.get(id)),
+        ['revoked', 'revoked', 'expired'],
+      )
+      const pending = await opened.client.call('invitations.list', { params: PARAMS })
+      assert.deepEqual(pending.items, [])
+    })
+
+    test('who is a member cannot be invited, and a member never loses a role by an invitation', async () => {
+      await assert.rejects(invite(olga.email, 'viewer'), fails('already_member'))
+      const nora = await addPerson(opened, 'Nora')
+      const { token } = await invite(nora.email, 'viewer')
+      // Became an admin by another way while the link was open.
+      const other = await callAs(opened, adam, 'invitations.create', {
+        params: PARAMS,
+        body: { email: 'nora2@example.com', role: 'viewer' },
+      })
+      assert.equal(other.state, 'pending')
+      await callAs(opened, nora, 'invitations.accept', { body: { token } })
+      assert.equal(await roleOf(nora), 'viewer')
+    })
+
+    test('an admin invites no owner, and revokes no invitation of one', async () => {
+      await assert.rejects(invite('boss@example.com', 'owner'), fails('forbidden'))
+      const body = { email: 'boss@example.com', role: 'owner' as const }
+      const made = await callAs(opened, olga, 'invitations.create', { params: PARAMS, body })
+      const params = { ...PARAMS, invitation: made.id }
+      await assert.rejects(callAs(opened, adam, 'invitations.revoke', { params }), fails('forbidden'))
+      const revoked = await callAs(opened, olga, 'invitations.revoke', { params })
+      assert.equal(revoked.state, 'revoked')
+      assert.equal((await callAs(opened, olga, 'invitations.revoke', { params })).state, 'revoked')
+    })
+
+    test("another project's invitation is not found, nor the installation's", async () => {
+      await callAs(opened, olga, 'projects.create', { body: { name: 'Den', namespace: 'den' } })
+      const den = await callAs(opened, olga, 'invitations.create', {
+        params: { project: 'den' },
+        body: { email: 'someone@example.com', role: 'viewer' },
+      })
+      const whole = await opened.client.call('installationInvitations.create', {
+        body: { email: 'someone@example.com' },
+      })
+      for (const { id } of [den, whole]) {
+        await assert.rejects(
+          callAs(opened, adam, 'invitations.revoke', { params: { ...PARAMS, invitation: id } }),
+          fails('invitation_not_found'),
+        )
+      }
+      await assert.rejects(
+        opened.client.call('installationInvitations.revoke', { params: { invitation: den.id } }),
+        fails('invitation_not_found'),
+      )
+    })
+
+    test('a newcomer gets an account and the role in one step; the address of an account is not taken over', async () => {
+      const { token } = await invite('newcomer@example.com', 'viewer')
+      const newcomer = { name: 'New Comer', passwordHash: 'hash' }
+      const { userId } = await acceptAsNewcomer(opened.runtime, token, newcomer, { requestId: 'r' })
+      const row = await loadPerson(opened.runtime.db.reader, userId)
+      // An admin of some project has no say about whose address it is.
+      assert.deepEqual([row?.email, row?.is_operator, row?.email_verified], ['newcomer@example.com', 0, 0])
+      const { items } = await opened.client.call('members.list', { params: PARAMS, query: { limit: 500 } })
+      assert.equal(items.find((member) => member.userId === userId)?.role, 'viewer')
+      const again = acceptAsNewcomer(opened.runtime, token, newcomer, { requestId: 'r' })
+      await assert.rejects(again, fails('invitation_not_found'))
+      const pia = await addPerson(opened, 'Pia')
+      const hers = await invite(pia.email)
+      const stolen = acceptAsNewcomer(opened.runtime, hers.token, newcomer, { requestId: 'r' })
+      await assert.rejects(stolen, fails('invitation_for_another'))
+      await callAs(opened, pia, 'invitations.accept', { body: { token: hers.token } })
+    })
+
+    test('an invitation to the installation makes an operator only when it says so', async () => {
+      const [quin, rita] = [await addPerson(opened, 'Quin'), await addPerson(opened, 'Rita')]
+      for (const [person, operator] of [
+        [quin, false],
+        [rita, true],
+      ] as const) {
+        const made = await opened.client.call('installationInvitations.create', {
+          body: { email: person.email, operator },
+        })
+        assert.deepEqual([made.projectId, made.role, made.operator], [null, null, operator])
+        await callAs(opened, person, 'invitations.accept', { body: { token: made.token } })
+        const row = await loadPerson(opened.runtime.db.reader, person.userId)
+        assert.equal(row?.is_operator, operator ? 1 : 0)
+      }
+      const { items } = await opened.client.call('installationInvitations.list', { query: { state: 'all' } })
+      assert.ok(items.every(({ projectId }) => projectId === null))
+    })
+
+    test('of two who accept one invitation at the same time one is a member, with one event', async () => {
+      const sven = await addPerson(opened, 'Sven')
+      const { token, id } = await invite(sven.email)
+      const attempts = Array.from({ length: 4 }, () =>
+        callAs(opened, sven, 'invitations.accept', { body: { token } }),
+      )
+      const outcomes = await Promise.allSettled(attempts)
+      assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, 1)
+      const { items } = await opened.client.call('auditEvents.list', {
+        params: PARAMS,
+        query: { action: 'invitation.accept', limit: 500 },
+      })
+      assert.equal(items.filter(({ target }) => target === id).length, 1)
+    })
+  })
+}
