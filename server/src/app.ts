@@ -24,13 +24,18 @@ import type { ControlSchema } from './metastore/control-schema.ts'
 import type { Database } from './metastore/database.ts'
 import { type DatabaseClock, startDatabaseClock } from './metastore/database-clock.ts'
 import { listReplicas } from './metastore/queries/access-replica.ts'
+import { projectKeyStore } from './metastore/queries/project-key.ts'
 import { syncRegions } from './metastore/queries/region.ts'
+import { createOutgoing } from './outgoing/create-outgoing.ts'
+import type { Outgoing } from './outgoing/outgoing.ts'
 import { renderRegistryRefusal } from './registry/http-refusal.ts'
 import { createRegistryHandler } from './registry/routes.ts'
 import type { BlobDelivery } from './registry/runtime.ts'
 import type { Logger } from './telemetry/log.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
+import type { UpstreamEndpoints } from './upstream/registry-place.ts'
 import { deriveKey } from './vault/root-key.ts'
+import { createVault, type Vault } from './vault/vault.ts'
 
 /** A running process. */
 export interface App {
@@ -68,6 +73,9 @@ interface Shared extends AppOptions {
   readonly metrics: Metrics
   readonly source: AccessSource
   readonly trustedProxies: AddressSet
+  readonly outgoing: Outgoing
+  readonly upstreamEndpoints: UpstreamEndpoints
+  readonly vault: Vault
   readonly replicaId: string
 }
 
@@ -107,6 +115,13 @@ async function start(options: AppOptions, cleanup: AsyncDisposableStack): Promis
     metrics: createMetrics(),
     source: createDatabaseAccessSource(controlDb),
     trustedProxies: addressSet(config.trustedProxies),
+    outgoing: createOutgoing({
+      allow: config.outgoingAllow,
+      extraCaPem: config.outgoingCaPem,
+      userAgent: `berth/${options.version}`,
+    }),
+    upstreamEndpoints: new Map(Object.entries(config.upstreamEndpoints)),
+    vault: createVault({ roots: installation.rootKeys, keys: projectKeyStore(controlDb) }),
     replicaId: randomUUID(),
   }
   const regions: RunningRegion[] = []
@@ -182,6 +197,9 @@ async function startRegistry(
     log,
     metrics,
     trustedProxies: shared.trustedProxies,
+    outgoing: shared.outgoing,
+    upstreamEndpoints: shared.upstreamEndpoints,
+    vault: shared.vault,
   })
 }
 
@@ -268,6 +286,10 @@ async function createControl(
     log,
     metrics,
     trustedProxies,
+    outgoing: shared.outgoing,
+    upstreamEndpoints: shared.upstreamEndpoints,
+    vault: shared.vault,
+    rootKeys: installation.rootKeys,
   }
 }
 

@@ -22,6 +22,7 @@ import type { Database } from '../../server/src/metastore/database.ts'
 import { listReplicas } from '../../server/src/metastore/queries/access-replica.ts'
 import { syncRegions } from '../../server/src/metastore/queries/region.ts'
 import type { RegionSchema } from '../../server/src/metastore/region-schema.ts'
+import { createOutgoing } from '../../server/src/outgoing/create-outgoing.ts'
 import { createRegistryHandler } from '../../server/src/registry/routes.ts'
 import type { Logger } from '../../server/src/telemetry/log.ts'
 import { createMetrics, type Metrics } from '../../server/src/telemetry/metrics.ts'
@@ -237,6 +238,8 @@ async function createRegistry(parts: Parts, cleanup: AsyncDisposableStack): Prom
     log,
     metrics,
     trustedProxies: noProxies(),
+    outgoing: createOutgoing({ allow: [], extraCaPem: null, userAgent: 'berth/test' }),
+    upstreamEndpoints: new Map(),
   })
 }
 
@@ -279,6 +282,8 @@ function createControl(parts: Parts): ControlRuntime {
     log,
     metrics,
     trustedProxies: noProxies(),
+    outgoing: createOutgoing({ allow: [], extraCaPem: null, userAgent: 'berth/test' }),
+    upstreamEndpoints: new Map(),
   }
 }
 

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
 import type yaml from 'yaml'
+import { readCaFile } from './outgoing-values.ts'
 import { type Address, InvalidValue, type RegionSetting } from './parse-value.ts'
 import { type Settings, type Variable, VARIABLES } from './variables.ts'
 
@@ -12,6 +13,8 @@ export interface Config extends Omit<Settings, 'regions' | 'dataDir' | 'rootKeyF
   readonly rootKeyFile: string
   readonly regions: readonly RegionSetting[]
   readonly consoleUrl: string
+  /** The content of the file that `outgoingCaFile` names. */
+  readonly outgoingCaPem: string | null
   /** `http` or `https`: what the listeners themselves speak. */
   readonly scheme: 'http' | 'https'
 }
@@ -44,8 +47,9 @@ export function loadConfig(env: NodeJS.ProcessEnv, workingDir: string): Config {
   ])
   const settings = Object.fromEntries(entries) as Settings
   checkTogether(settings, mistakes)
+  const outgoingCaPem = readOutgoingCa(settings.outgoingCaFile, workingDir, mistakes)
   if (mistakes.length > 0) throw new ConfigError(mistakes)
-  return Object.freeze(complete(settings, workingDir))
+  return Object.freeze({ ...complete(settings, workingDir), outgoingCaPem })
 }
 
 /** Variables that other programs of the project read, not the server. */
@@ -182,6 +186,17 @@ function readSecretFile(
   }
 }
 
+function readOutgoingCa(path: string | null, workingDir: string, mistakes: string[]): string | null {
+  if (path === null) return null
+  try {
+    return readCaFile(resolve(workingDir, path))
+  } catch (error) {
+    if (!(error instanceof InvalidValue)) throw error
+    mistakes.push(`BERTH_OUTGOING_CA_FILE ${error.message}`)
+    return null
+  }
+}
+
 function checkTogether(settings: Settings, mistakes: string[]): void {
   if ((settings.tlsCertFile === null) !== (settings.tlsKeyFile === null))
     mistakes.push('BERTH_TLS_CERT_FILE and BERTH_TLS_KEY_FILE must be set together')
@@ -201,6 +216,8 @@ function checkTogether(settings: Settings, mistakes: string[]): void {
     mistakes.push(
       `BERTH_ROLE=${settings.role} needs BERTH_DATABASE_URL: separate processes cannot share SQLite files`,
     )
+  if ((settings.ssoIssuer === null) !== (settings.ssoClientId === null))
+    mistakes.push('BERTH_SSO_ISSUER and BERTH_SSO_CLIENT_ID must be set together')
   const listeners = [
     settings.registryAddr,
     settings.consoleAddr,
@@ -216,7 +233,7 @@ function checkTogether(settings: Settings, mistakes: string[]): void {
   }
 }
 
-function complete(settings: Settings, workingDir: string): Config {
+function complete(settings: Settings, workingDir: string): Omit<Config, 'outgoingCaPem'> {
   const scheme = settings.tlsCertFile === null ? 'http' : 'https'
   const dataDir = resolve(workingDir, settings.dataDir)
   return {

@@ -180,6 +180,16 @@ export function parseCidrs(value: string): readonly string[] {
   return cidrs.map((cidr) => (ipaddr.isValidCIDR(cidr) ? cidr : `${cidr}/${cidr.includes(':') ? 128 : 32}`))
 }
 
+export function parseDomains(value: string): readonly string[] {
+  const domains = value
+    .split(',')
+    .map((domain) => domain.trim().toLowerCase())
+    .filter((domain) => domain !== '')
+  const wrong = domains.find((domain) => !/^(?=.{1,253}$)[a-z0-9-]+(?:\.[a-z0-9-]+)+$/.test(domain))
+  if (wrong !== undefined) throw new InvalidValue(`has "${wrong}", which is no domain such as example.org`)
+  return domains
+}
+
 export function parseHttpUrl(value: string): string {
   const url = URL.canParse(value) ? new URL(value) : null
   if (url === null || (url.protocol !== 'http:' && url.protocol !== 'https:') || url.username !== '') {

@@ -1,3 +1,5 @@
+import type { AllowEntry } from '../outgoing/allow-list.ts'
+import { parseOutgoingAllow, parseUpstreamEndpoints } from './outgoing-values.ts'
 import {
   DAY_MS,
   durationBetween,
@@ -281,6 +283,30 @@ export const VARIABLES = {
     '(loopback only)',
     [] as readonly string[],
     parseCidrs,
+  ),
+  outgoingAllow: variable(
+    'BERTH_OUTGOING_ALLOW',
+    'outgoingAllow',
+    'What may be called beside HTTPS at public addresses: comma-separated CIDRs, addresses, host names (with `:port` for that port only), and `http://host:port` for a host without TLS.',
+    '(public addresses only)',
+    [] as readonly AllowEntry[],
+    parseOutgoingAllow,
+  ),
+  outgoingCaFile: variable(
+    'BERTH_OUTGOING_CA_FILE',
+    'outgoingCaFile',
+    'PEM certificates of authorities that are trusted for outgoing calls, beside the usual ones. Read at the start.',
+    '(none)',
+    null as string | null,
+    text,
+  ),
+  upstreamEndpoints: variable(
+    'BERTH_UPSTREAM_ENDPOINTS',
+    'upstreamEndpoints',
+    'Other places for the hosts of third-party registries, such as a mirror: `docker.io=https://mirror.example,ghcr.io=https://10.0.0.5:5443`, comma-separated. Credentials stored for the host are sent to that place; BERTH_OUTGOING_ALLOW holds for it, too.',
+    '(none)',
+    {} as Readonly<Record<string, string>>,
+    parseUpstreamEndpoints,
   ),
   rootKeyFile: variable(
     'BERTH_ROOT_KEY_FILE',

@@ -4,8 +4,12 @@ import type { ControlSchema } from '../metastore/control-schema.ts'
 import type { Database } from '../metastore/database.ts'
 import type { RegionSchema } from '../metastore/region-schema.ts'
 import type { UploadSessionStore } from '../metastore/session-store.ts'
+import type { Outgoing } from '../outgoing/outgoing.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { RootKeys } from '../vault/root-keys.ts'
+import type { Vault } from '../vault/vault.ts'
+import type { UpstreamEndpoints } from '../upstream/registry-place.ts'
 import type { RegionGarbageCollector } from './gc/garbage-collector.ts'
 import type { OperatorAuth } from './operator-auth.ts'
 import type { PeopleSettings } from './people/settings.ts'
@@ -64,4 +68,12 @@ export interface ControlRuntime {
   readonly metrics: Metrics
   /** Peers whose X-Forwarded-For is believed. */
   readonly trustedProxies: AddressSet
+  /** The guard of every call that a user can aim. */
+  readonly outgoing: Outgoing
+  /** Seals and opens stored secrets of projects. */
+  readonly vault: Vault
+  /** Only for a change of root keys. */
+  readonly rootKeys: RootKeys
+  /** Other places for the hosts of third-party registries: see BERTH_UPSTREAM_ENDPOINTS. */
+  readonly upstreamEndpoints: UpstreamEndpoints
 }

@@ -4,8 +4,11 @@ import type { BlobStore } from '../blobstore/blobstore.ts'
 import type { Database } from '../metastore/database.ts'
 import type { RegionSchema } from '../metastore/region-schema.ts'
 import type { UploadSessionStore } from '../metastore/session-store.ts'
+import type { Outgoing } from '../outgoing/outgoing.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import type { Vault } from '../vault/vault.ts'
+import type { UpstreamEndpoints } from '../upstream/registry-place.ts'
 import type { RegistryLimits } from './limits.ts'
 
 /** How blob content reaches a client. */
@@ -38,4 +41,10 @@ export interface RegionRuntime {
   readonly metrics: Metrics
   /** Peers whose X-Forwarded-For and X-Forwarded-Proto are believed. */
   readonly trustedProxies: AddressSet
+  /** The guard of every call that a user can aim. */
+  readonly outgoing: Outgoing
+  /** Opens the stored logins of third-party registries. */
+  readonly vault: Vault
+  /** Other places for the hosts of third-party registries: see BERTH_UPSTREAM_ENDPOINTS. */
+  readonly upstreamEndpoints: UpstreamEndpoints
 }

@@ -18,6 +18,7 @@ import type { UploadSessionStore } from '../metastore/session-store.ts'
 import { openSqliteDatabase } from '../metastore/sqlite/database.ts'
 import { openSqliteSessionStore } from '../metastore/sqlite/session-store.ts'
 import { startSqliteWriter } from '../metastore/sqlite/writer.ts'
+import { createOutgoing } from '../outgoing/create-outgoing.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
 import { DEFAULT_LIMITS, type RegistryLimits } from './limits.ts'
 import { createRegistryHandler } from './routes.ts'
@@ -75,6 +76,7 @@ async function openSqlite(folder: string): Promise<TestDatabases> {
 export interface NewProject {
   readonly quotaBytes?: number | null
   readonly publicRepositories?: readonly string[]
+  readonly immutableTags?: readonly { readonly repositories: string[]; readonly tags: string[] }[]
   readonly allowSparseIndexes?: boolean
 }
 
@@ -232,6 +234,8 @@ async function startStack(
     log,
     metrics: createMetrics(),
     trustedProxies: parseCidrs(options.trustedProxies ?? []) ?? { contains: () => false },
+    outgoing: createOutgoing({ allow: [], extraCaPem: null, userAgent: 'berth/test' }),
+    upstreamEndpoints: new Map(),
   }
   const handler = createRegistryHandler(runtime)
   server.on('request', handler)
@@ -291,6 +295,8 @@ function createControlPlane(): ControlPlane {
         quota_bytes: settings.quotaBytes ?? null,
         public_repositories: JSON.stringify(settings.publicRepositories ?? []),
         allow_sparse_indexes: settings.allowSparseIndexes === true ? 1 : 0,
+        immutable_tags: JSON.stringify(settings.immutableTags ?? []),
+        retention: null,
       })
       changed('project', id)
       return id

@@ -16,6 +16,8 @@ import { waitUntilApplied } from '../../../server/src/access/revocation.ts'
 import type { ControlSchema } from '../../../server/src/metastore/control-schema.ts'
 import type { Database } from '../../../server/src/metastore/database.ts'
 import { listReplicas } from '../../../server/src/metastore/queries/access-replica.ts'
+import { initializeInstallation } from '../../../server/src/metastore/queries/installation.ts'
+import { projectKeyStore } from '../../../server/src/metastore/queries/project-key.ts'
 import { syncRegions } from '../../../server/src/metastore/queries/region.ts'
 import { openPostgresDatabase } from '../../../server/src/metastore/postgres/database.ts'
 import { createPostgresSessionStore } from '../../../server/src/metastore/postgres/session-store.ts'
@@ -24,6 +26,11 @@ import type { UploadSessionStore } from '../../../server/src/metastore/session-s
 import { openSqliteDatabase } from '../../../server/src/metastore/sqlite/database.ts'
 import { openSqliteSessionStore } from '../../../server/src/metastore/sqlite/session-store.ts'
 import { startSqliteWriter } from '../../../server/src/metastore/sqlite/writer.ts'
+import { type AllowEntry, parseAllowList } from '../../../server/src/outgoing/allow-list.ts'
+import { createOutgoing } from '../../../server/src/outgoing/create-outgoing.ts'
+import type { RootKey } from '../../../server/src/vault/root-key.ts'
+import { nameRootKey, newInstallationKey, rootKeyFacts } from '../../../server/src/vault/root-keys.ts'
+import { createVault } from '../../../server/src/vault/vault.ts'
 import { createMetrics } from '../../../server/src/telemetry/metrics.ts'
 import { createConsole } from '../../../server/src/control/console.ts'
 import { createOperatorAuth, hashToken } from '../../../server/src/control/operator-auth.ts'
@@ -43,6 +50,7 @@ const REGIONS = [
   { id: 'near', name: 'Near', host: 'near.example:5000' },
   { id: 'far', name: 'Far Away', host: 'far.example' },
 ]
+const ROOT_KEYS = { current: nameRootKey(new Uint8Array(32).fill(11) as RootKey), previous: null }
 const PEPPER = createSecretKey(Buffer.alloc(32, 5))
 const TOKEN_KEY = createSecretKey(Buffer.alloc(32, 7))
 
@@ -61,6 +69,8 @@ export interface TestConsole {
   readonly near: TestRegion
   readonly far: TestRegion
   readonly logged: () => string
+  /** Adds to what outgoing calls may reach, as BERTH_OUTGOING_ALLOW does: `http://127.0.0.1:1234`. */
+  allowOutgoing(text: string): void
   /** Moves the console's clock; databases and replicas keep theirs. */
   advance(ms: number): void
   /** Runs SQL past the server, as somebody with access to the database could. */
@@ -126,12 +136,17 @@ async function openConsoleOver(storage: Storage): Promise<TestConsole> {
   const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) })
   const near = await openRegion(REGIONS[0], { storage, db, log })
   const far = await openRegion(REGIONS[1], { storage, db, log })
+  await db.run(initializeInstallation, {
+    facts: { ...rootKeyFacts(ROOT_KEYS.current, newInstallationKey()) },
+  })
   await db.run(syncRegions, {
     regions: REGIONS,
     origin: { actor: 'configuration', requestId: 'start', nowMs: Date.now() },
   })
   let offsetMs = 0
-  const runtime = createRuntime({ db, regions: [near, far], log, nowMs: () => Date.now() + offsetMs })
+  const allow: AllowEntry[] = []
+  const nowMs = () => Date.now() + offsetMs
+  const runtime = createRuntime({ db, regions: [near, far], log, nowMs, allow })
   const app = await createConsole(runtime)
   // As the listener of the server does, which leaves 100 (Continue) to the console.
   const server = createServer(app.routing)
@@ -146,6 +161,11 @@ async function openConsoleOver(storage: Storage): Promise<TestConsole> {
     near,
     far,
     logged: () => lines.join(''),
+    allowOutgoing(text) {
+      const parsed = parseAllowList(text)
+      if (!parsed.ok) throw new TypeError(parsed.mistakes.join('; '))
+      allow.push(...parsed.entries)
+    },
     tamper: (source, sql) => storage.tamper(source, sql),
     advance: (ms) => {
       offsetMs += ms
@@ -197,8 +217,9 @@ function createRuntime(options: {
   readonly regions: readonly TestRegion[]
   readonly log: ControlRuntime['log']
   readonly nowMs: () => number
+  readonly allow: readonly AllowEntry[]
 }): ControlRuntime {
-  const { db, log, nowMs } = options
+  const { db, log, nowMs, allow } = options
   const regions = options.regions.map(({ control }) => control)
   const trustedProxies = parseCidrs([])
   if (trustedProxies === null) throw new TypeError('no proxies are a list')
@@ -236,5 +257,9 @@ function createRuntime(options: {
     log,
     metrics: createMetrics(),
     trustedProxies,
+    outgoing: createOutgoing({ allow, extraCaPem: null, userAgent: 'berth/test' }),
+    upstreamEndpoints: new Map(),
+    vault: createVault({ roots: ROOT_KEYS, keys: projectKeyStore(db) }),
+    rootKeys: ROOT_KEYS,
   }
 }
