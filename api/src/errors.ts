@@ -197,6 +197,17 @@ export const API_ERRORS = {
     title: 'Another manifest needs this one',
     description: 'An image index here refers to the manifest. Delete the index first.',
   },
+  image_in_use: {
+    status: 409,
+    title: 'The image is in use',
+    description: 'Something that runs, or may be rolled back to, needs the image. The detail names it.',
+  },
+  tag_immutable: {
+    status: 409,
+    title: 'The tag is immutable',
+    description:
+      'A rule of the project says that the tag is never moved or deleted. Push another tag, or have an admin change the rule (`berth policies immutable`).',
+  },
   manifest_incomplete: {
     status: 409,
     title: 'Content of the manifest is gone',
@@ -213,6 +224,12 @@ export const API_ERRORS = {
     title: "The project's quota is full",
     description:
       'What is to be restored does not fit into the quota of the project. Raise it or delete something.',
+  },
+  trash_full: {
+    status: 409,
+    title: "The project's trash is full",
+    description:
+      'Together with its trash a project may take twice its quota. The oldest of the trash is removed by and by; `berth gc purge` empties it now.',
   },
   gc_running: {
     status: 409,

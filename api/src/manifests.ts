@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { digest, reference, sizeBytes, timestamp } from './fields.ts'
 import { pageOf } from './paging.ts'
-import { regionPageQuery, repositoryParams } from './repositories.ts'
+import { regionPageQuery, regionQuery, repositoryParams } from './repositories.ts'
 
 export const manifestParams = repositoryParams.extend({ reference: reference.describe('A tag or a digest.') })
 export const manifestDigestParams = repositoryParams.extend({ reference: digest.describe('A digest.') })
@@ -103,11 +103,21 @@ export const manifestDetail = manifest
 
 export type ManifestDetail = z.output<typeof manifestDetail>
 
+export const manifestDeleteQuery = regionQuery.extend({
+  parts: z
+    .enum(['keep', 'delete'])
+    .default('keep')
+    .describe(
+      '`delete`: also what only this manifest needs: the manifests that an index lists, signatures and other artifacts that refer to it.',
+    ),
+})
+
 export const manifestDeleted = z
   .object({
     digest: z.string(),
     region: z.string(),
     deletedTags: z.array(z.string()),
+    deletedParts: z.array(z.string()).describe('Digests of the manifests that went along.'),
     purgeAt: timestamp.describe('Until then it can be restored.'),
   })
   .meta({ id: 'ManifestDeleted' })

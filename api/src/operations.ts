@@ -14,6 +14,7 @@ import { AUDIT_OPERATIONS } from './audit-operations.ts'
 import { gcRegionQuery, gcReport, gcRun, gcStatus } from './gc.ts'
 import {
   manifestDeleted,
+  manifestDeleteQuery,
   manifestDetail,
   manifestDigestParams,
   manifestListQuery,
@@ -60,7 +61,15 @@ const REPOSITORY_ERRORS = [
   'region_ambiguous',
 ] as const
 
-const RESTORE_ERRORS = ['not_in_trash', 'manifest_incomplete', 'quota_exceeded'] as const
+const RESTORE_ERRORS = [
+  'tag_immutable',
+  'manifest_incomplete',
+  'not_in_trash',
+  'quota_exceeded',
+  'trash_full',
+] as const
+
+const DELETION_ERRORS = ['image_in_use', 'tag_immutable'] as const
 
 /**
  * Every operation of the console. The server registers its routes from this table (a missing handler does not
@@ -297,7 +306,7 @@ export const OPERATIONS = {
     body: null,
     status: 200,
     response: repositoryDeleted,
-    errors: REPOSITORY_ERRORS,
+    errors: [...REPOSITORY_ERRORS, ...DELETION_ERRORS],
     access: inProject('content.delete'),
   },
 
@@ -336,7 +345,7 @@ export const OPERATIONS = {
     body: null,
     status: 200,
     response: tagDeleted,
-    errors: [...REPOSITORY_ERRORS, 'tag_not_found'],
+    errors: [...REPOSITORY_ERRORS, 'tag_not_found', 'tag_immutable'],
     access: inProject('content.delete'),
   },
   'tags.history': {
@@ -413,18 +422,19 @@ export const OPERATIONS = {
     summary: 'Delete a manifest and its tags',
     description: 'It goes to the trash and can be restored until `purgeAt`.',
     params: manifestDigestParams,
-    query: regionQuery,
+    query: manifestDeleteQuery,
     body: null,
     status: 200,
     response: manifestDeleted,
-    errors: [...REPOSITORY_ERRORS, 'manifest_not_found', 'manifest_in_use'],
+    errors: [...REPOSITORY_ERRORS, 'manifest_not_found', 'manifest_in_use', ...DELETION_ERRORS],
     access: inProject('content.delete'),
   },
   'manifests.undelete': {
     method: 'POST',
     path: '/projects/{project}/repositories/{repository}/manifests/{reference}/undelete',
     summary: 'Restore a deleted manifest',
-    description: 'Its tags are restored one by one, with the operation on tags.',
+    description:
+      'With the tags that it lost by its deletion, unless they exist again, and with the manifests that went along.',
     params: manifestDigestParams,
     query: regionQuery,
     body: null,

@@ -175,7 +175,8 @@ async function checkAll(world: ConcurrentWorld, observer: Client): Promise<void>
   const { rows } = await sql<{ counted: number | null; recounted: number }>`
     select
       (select used_bytes from project_usage where project_id = ${world.projectId}) as counted,
-      (select coalesce(sum(size_bytes), 0) from blob where project_id = ${world.projectId} and state = 'live')
+      (select coalesce(sum(size_bytes), 0) from blob where project_id = ${world.projectId} and state = 'live'
+        and id not in (select blob_id from idle_blob))
       + (select coalesce(sum(manifest.size_bytes), 0) from manifest
         join repository on repository.id = manifest.repository_id
         where repository.project_id = ${world.projectId} and manifest.deleted_at is null) as recounted

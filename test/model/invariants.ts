@@ -117,18 +117,32 @@ function stateOf(repository: RepositoryModel, digest: string): string {
 
 /** The use that is counted along is what a recount finds, and what the model says; so are the reservations. */
 export async function checkUsage({ server }: World, { model }: ProjectState): Promise<void> {
-  const { rows } = await sql<{ counted: number | null; blobs: number; manifests: number }>`
+  const { rows } = await sql<Record<string, number | null>>`
     select
       (select used_bytes from project_usage where project_id = ${model.id}) as counted,
-      (select coalesce(sum(size_bytes), 0) from blob where project_id = ${model.id} and state = 'live') as blobs,
+      (select trashed_bytes from project_usage where project_id = ${model.id}) as counted_trash,
+      (select coalesce(sum(size_bytes), 0) from blob where project_id = ${model.id} and state = 'live'
+        and id not in (select blob_id from idle_blob)) as blobs,
+      (select coalesce(sum(size_bytes), 0) from blob where project_id = ${model.id} and (state = 'trashed'
+        or id in (select blob_id from idle_blob))) as trashed_blobs,
+      (select coalesce(sum(manifest.size_bytes), 0) from manifest
+        join repository on repository.id = manifest.repository_id
+        where repository.project_id = ${model.id} and manifest.deleted_at is not null) as trashed_manifests,
       (select coalesce(sum(manifest.size_bytes), 0) from manifest
         join repository on repository.id = manifest.repository_id
         where repository.project_id = ${model.id} and manifest.deleted_at is null) as manifests
   `.execute(server.db.reader)
-  const counted = Number(rows[0]?.counted ?? 0)
-  const recounted = Number(rows[0]?.blobs) + Number(rows[0]?.manifests)
+  const row = rows[0] ?? {}
+  const counted = Number(row['counted'] ?? 0)
+  const recounted = Number(row['blobs']) + Number(row['manifests'])
   assert.equal(counted, recounted, 'the use that is counted along, and a recount')
   assert.equal(counted, model.usedBytes(), 'the use, and what the model has')
+  const recountedTrash = Number(row['trashed_blobs']) + Number(row['trashed_manifests'])
+  assert.equal(
+    Number(row['counted_trash'] ?? 0),
+    recountedTrash,
+    'the trash that is counted along, and a recount',
+  )
   const usage = await server.console.call('usage.project', { params: { project: model.id } })
   const [region] = usage.regions
   assert.equal(region?.usedBytes, counted)

@@ -20,6 +20,8 @@ type ManifestState = {
   manifest: PoolManifest
   /** Null: live. */
   purgeAtMs: number | null
+  /** Tags that it lost when it went to the trash. */
+  formerTags: string[]
 }
 
 /** A repository's content. Made by its first push, and never gone again. */
@@ -65,8 +67,23 @@ export class RepositoryModel {
   trash(digest: string, purgeAtMs: number): void {
     const state = this.manifests.get(digest)
     if (state === undefined) throw new Error(`${digest} was never here`)
-    for (const [tag, value] of this.tags) if (value === digest) this.setTag(tag, null)
+    state.formerTags = [...this.tags].filter(([, value]) => value === digest).map(([tag]) => tag)
+    for (const tag of state.formerTags) this.setTag(tag, null)
     state.purgeAtMs = purgeAtMs
+  }
+
+  /** What comes back with a manifest: what it lists that is in the trash, and referrers that went there with it. */
+  trashedWith(digest: string): ManifestState[] {
+    const root = this.manifests.get(digest)
+    const found = new Set(root === undefined ? [] : [root])
+    for (const { manifest } of found) {
+      for (const state of this.manifests.values()) {
+        const isListed = state.purgeAtMs !== null && manifest.children.includes(state.manifest.digest)
+        const wentAlong = state.purgeAtMs === root?.purgeAtMs && state.manifest.subject === manifest.digest
+        if (isListed || wentAlong) found.add(state)
+      }
+    }
+    return [...found]
   }
 
   /** A manifest that is not purged, live or in the trash, holds its blobs. */
@@ -97,8 +114,10 @@ export class ProjectModel {
   readonly id: string
   quotaBytes: number | null = null
   readonly repositories = new Map<string, RepositoryModel>()
-  /** Each digest once, counted until garbage collection takes it. */
+  /** Each digest once, until garbage collection takes it. */
   readonly blobs = new Set<string>()
+  /** Those of them that only manifests in the trash refer to: they count as trash. */
+  readonly idle = new Set<string>()
   readonly #nowMs: () => number
   uploads: UploadModel[] = []
 
@@ -110,7 +129,7 @@ export class ProjectModel {
 
   usedBytes(): number {
     let sum = 0
-    for (const digest of this.blobs) sum += sizeOf(digest)
+    for (const digest of this.blobs) if (!this.idle.has(digest)) sum += sizeOf(digest)
     for (const repository of this.repositories.values()) {
       for (const { content } of repository.liveManifests()) sum += content.byteLength
     }
@@ -213,12 +232,29 @@ export class ProjectModel {
   pushManifest(path: string, manifest: PoolManifest, tags: readonly string[]): Expected {
     const before = this.repositories.get(path) ?? new RepositoryModel()
     if (before.missing(manifest).length > 0) return refused(404, 'MANIFEST_BLOB_UNKNOWN')
-    const added = before.live(manifest.digest) === null ? manifest.content.byteLength : 0
-    if (!this.#fits(added)) return DENIED
+    const isNew = before.live(manifest.digest) === null
+    if (isNew && !this.#fits(this.#bytesToUse(manifest))) return DENIED
+    for (const digest of manifest.blobs) this.idle.delete(digest)
     const repository = this.#repository(path)
-    repository.manifests.set(manifest.digest, { manifest, purgeAtMs: null })
+    repository.manifests.set(manifest.digest, { manifest, purgeAtMs: null, formerTags: [] })
     for (const tag of tags) repository.setTag(tag, manifest.digest)
     return ok(201)
+  }
+
+  /** What a manifest adds to the use: itself, and what it takes out of the trash. */
+  #bytesToUse({ content, blobs }: PoolManifest): number {
+    const revived = [...new Set(blobs)].filter((digest) => this.idle.has(digest))
+    return revived.reduce((sum, digest) => sum + sizeOf(digest), content.byteLength)
+  }
+
+  /** Puts manifests of a repository into the trash; what nothing live needs any more becomes idle. */
+  #trash(repository: RepositoryModel, manifests: readonly PoolManifest[]): void {
+    for (const { digest } of manifests) repository.trash(digest, this.#nowMs() + PERIODS.trashMs)
+    const live = [...this.repositories.values()].flatMap((each) => [...each.liveManifests()])
+    const needed = new Set(live.flatMap(({ blobs }) => blobs))
+    // A blob that was deleted from the repository before is not held by this manifest any more.
+    const held = manifests.flatMap(({ blobs }) => blobs.filter((digest) => repository.members.has(digest)))
+    for (const digest of held) if (!needed.has(digest)) this.idle.add(digest)
   }
 
   getManifest(path: string, reference: string): Expected {
@@ -240,21 +276,34 @@ export class ProjectModel {
     if (repository === undefined) return NAME_UNKNOWN
     if (repository.live(digest) === null) return MANIFEST_UNKNOWN
     if (repository.liveManifests().some(({ children }) => children.includes(digest))) return DENIED
-    repository.trash(digest, this.#nowMs() + PERIODS.trashMs)
+    this.#trash(
+      repository,
+      repository.liveManifests().filter((manifest) => manifest.digest === digest),
+    )
     return ok(202)
   }
 
-  /** Codes are the console's. */
-  undeleteManifest(path: string, digest: string, tags: readonly string[] = []): Expected {
+  /** Codes are the console's. Without tags those that it lost come back, unless they exist again. */
+  undeleteManifest(path: string, digest: string, tags: readonly string[] | null = null): Expected {
     const repository = this.repositories.get(path)
     if (repository === undefined) return refused(404, 'repository_not_found')
     const state = repository.manifests.get(digest)
     if (state === undefined) return refused(404, 'manifest_not_found')
     if (state.purgeAtMs === null) return refused(409, 'not_in_trash')
-    if (repository.missing(state.manifest).length > 0) return refused(409, 'manifest_incomplete')
-    if (!this.#fits(state.manifest.content.byteLength)) return refused(409, 'quota_exceeded')
-    state.purgeAtMs = null
-    for (const tag of tags) repository.setTag(tag, digest)
+    const restored = repository.trashedWith(digest)
+    const back = new Set(restored.map(({ manifest }) => manifest.digest))
+    const missing = restored.flatMap(({ manifest }) => repository.missing(manifest))
+    if (missing.some((each) => !back.has(each))) return refused(409, 'manifest_incomplete')
+    const revived = new Set(
+      restored.flatMap(({ manifest }) => manifest.blobs.filter((each) => this.idle.has(each))),
+    )
+    const manifestBytes = restored.reduce((sum, { manifest }) => sum + manifest.content.byteLength, 0)
+    if (!this.#fits([...revived].reduce((sum, each) => sum + sizeOf(each), manifestBytes)))
+      return refused(409, 'quota_exceeded')
+    for (const each of restored) each.purgeAtMs = null
+    for (const each of revived) this.idle.delete(each)
+    const wanted = tags ?? state.formerTags.filter((tag) => !repository.tags.has(tag))
+    for (const tag of wanted) repository.setTag(tag, digest)
     return ok(200)
   }
 
@@ -273,9 +322,7 @@ export class ProjectModel {
   deleteRepository(path: string): Expected {
     const repository = this.repositories.get(path)
     if (repository === undefined) return refused(404, 'repository_not_found')
-    for (const { digest } of repository.liveManifests()) {
-      repository.trash(digest, this.#nowMs() + PERIODS.trashMs)
-    }
+    this.#trash(repository, repository.liveManifests())
     return ok(200)
   }
 
@@ -296,7 +343,9 @@ export class ProjectModel {
     }
     for (const digest of this.blobs) {
       const isHeld = [...this.repositories.values()].some(({ members }) => members.has(digest))
-      if (!isHeld) this.blobs.delete(digest)
+      if (isHeld) continue
+      this.blobs.delete(digest)
+      this.idle.delete(digest)
     }
   }
 

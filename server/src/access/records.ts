@@ -1,7 +1,9 @@
-import type { AccessKeyRow, AccessProjectRow } from '../metastore/region-schema.ts'
+import type { AccessKeyRow, AccessProjectRow, AccessRegistryRow } from '../metastore/region-schema.ts'
 import type { AccessProject } from './access-project.ts'
 import { parseCidrs, type AddressSet } from './cidr.ts'
+import { pathOwner, readConnectedRegistry } from './connected-registry.ts'
 import { matchesAnyGlob } from './glob.ts'
+import { immutablePatternsIn, readImmutableTags } from './image-rules.ts'
 import { ACTIONS, type Action } from './principal.ts'
 import type { ProjectId } from './project-id.ts'
 
@@ -49,16 +51,30 @@ export function readKeyRecord(row: AccessKeyRow): KeyRecord {
   }
 }
 
-/** Reads a project's row. */
-export function readProjectRecord(row: AccessProjectRow): ProjectRecord {
+/** Reads a project's row, and those of the registries that it has or had connected. */
+export function readProjectRecord(
+  row: AccessProjectRow,
+  connected: {
+    readonly registries: readonly AccessRegistryRow[]
+    readonly retiredSlugs: readonly string[]
+  },
+): ProjectRecord {
+  const registries = new Map(
+    connected.registries.map((registry) => [registry.slug, readConnectedRegistry(registry)]),
+  )
+  const retiredSlugs = new Set(connected.retiredSlugs)
   const publicRepositories = readStrings(row.public_repositories) ?? []
+  const immutableTags = readImmutableTags(row.immutable_tags)
   return {
     id: row.id as ProjectId,
     namespace: row.namespace,
     quotaBytes: row.quota_bytes,
     allowSparseIndexes: row.allow_sparse_indexes === 1,
     isDeleted: row.deleted_at !== null,
-    isPublic: (path) => matchesAnyGlob(publicRepositories, path),
+    isPublic: (path) =>
+      matchesAnyGlob(publicRepositories, path) && pathOwner(registries, retiredSlugs, path).kind === 'own',
+    ownerOf: (path) => pathOwner(registries, retiredSlugs, path),
+    immutableIn: (path) => immutablePatternsIn(immutableTags, path),
   }
 }
 

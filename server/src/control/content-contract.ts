@@ -183,7 +183,7 @@ export function describeContent(name: string, open: () => Promise<TestConsole>):
       const repository = await loadRepository(db.reader, projectId, 'raced')
       const origin = { projectId, actor: 'operator', requestId: 'r', nowMs: Date.now() }
       const target = { repositoryId: repository?.id ?? 0, path: 'raced', tag: 'a', digest: first.digest }
-      const outcome = await db.run(restoreTag, { ...origin, ...target, fromVersion: 1, onlyIfDeleted: true })
+      const outcome = await db.run(restoreTag, { ...origin, ...target, fromVersion: 1, onlyIfDeleted: true, immutable: [] })
       assert.deepEqual(outcome, { ok: false, reason: 'not_deleted' })
       const tag = await opened.client.call('tags.show', { params: { ...at('raced'), tag: 'a' } })
       assert.equal(tag.digest, second.digest)

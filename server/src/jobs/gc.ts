@@ -10,7 +10,6 @@ import {
   listDueGcTasks,
   loadBlobTotals,
   purgeManifest,
-  removeProjectData,
   type GcOutcome,
 } from '../metastore/queries/gc.ts'
 import {
@@ -21,6 +20,7 @@ import {
   type GcRunResult,
   renewGcRun,
 } from '../metastore/queries/gc-run.ts'
+import { removeProjectData } from '../metastore/queries/remove-project.ts'
 import type { GcTaskRow, RegionSchema } from '../metastore/region-schema.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'

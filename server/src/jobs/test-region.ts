@@ -12,7 +12,9 @@ import { dataDirLayout } from '../config/data-dir.ts'
 import type { Database } from '../metastore/database.ts'
 import { commitBlob, extendBlobLease, mountBlob } from '../metastore/queries/blob.ts'
 import { listGcRuns } from '../metastore/queries/gc-run.ts'
-import { deleteManifest, pushManifest, undeleteManifest } from '../metastore/queries/manifest.ts'
+import { deleteManifest } from '../metastore/queries/delete-manifest.ts'
+import { pushManifest } from '../metastore/queries/manifest.ts'
+import { undeleteManifest } from '../metastore/queries/undelete-manifest.ts'
 import type { RegionSchema } from '../metastore/region-schema.ts'
 import { openSqliteDatabase } from '../metastore/sqlite/database.ts'
 import { type SqliteWriter, startSqliteWriter } from '../metastore/sqlite/writer.ts'
@@ -188,6 +190,7 @@ export class TestRegion {
       children: [],
       allowSparse: false,
       tags: ['latest'],
+      immutable: [],
     })
     if (!result.ok) throw new Error(result.reason)
     return digest
@@ -199,6 +202,8 @@ export class TestRegion {
       path: REPOSITORY,
       digest,
       trashMs: TRASH_MS,
+      immutable: [],
+      withParts: false,
     })
     if (!result.ok) throw new Error(result.reason)
   }
@@ -209,6 +214,7 @@ export class TestRegion {
       path: REPOSITORY,
       digest,
       tags: [],
+      immutable: [],
     })
     if (!result.ok) throw new Error(result.reason)
   }

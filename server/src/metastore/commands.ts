@@ -6,6 +6,8 @@ import { apiKeyCommands } from './queries/api-key.ts'
 import { controlAuditChainCommands, regionAuditChainCommands } from './queries/audit-chain.ts'
 import { blobCommands } from './queries/blob.ts'
 import { deleteManifestCommands } from './queries/delete-manifest.ts'
+import { cacheEvictionCommands } from './queries/cache-eviction.ts'
+import { cachedContentCommands } from './queries/cached-content.ts'
 import { deleteRepositoryCommands } from './queries/delete-repository.ts'
 import { deletedProjectCommands } from './queries/deleted-project.ts'
 import { gcRunCommands } from './queries/gc-run.ts'
@@ -78,6 +80,8 @@ export const regionCommands: readonly AnyCommand[] = [
   ...gcCommands,
   ...gcRunCommands,
   ...blobCommands,
+  ...cachedContentCommands,
+  ...cacheEvictionCommands,
   ...manifestCommands,
   ...deleteManifestCommands,
   ...undeleteManifestCommands,

@@ -8,7 +8,7 @@ import {
   OCI_IMAGE_MANIFEST,
   OCI_NONDISTRIBUTABLE_TAR_GZIP,
 } from '@berth/oci/media-type'
-import { undeleteManifest } from '../metastore/queries/manifest.ts'
+import { undeleteManifest } from '../metastore/queries/undelete-manifest.ts'
 import {
   describeContent,
   imageIndex,
@@ -264,7 +264,9 @@ describe('deleting a manifest', () => {
     const used = () => usedBytes()
     const before = await used()
     await region.call('DELETE', `/v2/acme/back/manifests/${image.digest}`)
-    assert.equal(await used(), before - image.content.byteLength)
+    const { content, config, layer } = image
+    const imageBytes = content.byteLength + config.content.byteLength + layer.content.byteLength
+    assert.equal(await used(), before - imageBytes, 'the quota is given back at once')
     assert.equal((await putManifest(region, 'acme/back', 'v1', image)).status, 201)
     assert.equal(await used(), before)
     assert.ok((await region.call('GET', '/v2/acme/back/manifests/v1')).body.equals(image.content))
@@ -283,6 +285,7 @@ describe('deleting a manifest', () => {
         path: 'undo',
         digest: image.digest,
         tags: ['v1'],
+        immutable: [],
       })
     assert.deepEqual(await undelete(), { ok: false, reason: 'not_in_trash' })
     await region.call('DELETE', `${path}/manifests/${image.digest}`)

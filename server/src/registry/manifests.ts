@@ -5,12 +5,8 @@ import { type ParsedManifest, parseManifest } from '@berth/oci/manifest'
 import type { Reference, Tag } from '@berth/oci/name'
 import type { Descriptor } from '@berth/oci/descriptor'
 import { loadManifest, loadManifestHead } from '../metastore/queries/load-manifest.ts'
-import {
-  deleteManifest,
-  type ManifestTarget,
-  pushManifest,
-  type PushManifestResult,
-} from '../metastore/queries/manifest.ts'
+import { deleteManifest } from '../metastore/queries/delete-manifest.ts'
+import { type ManifestTarget, pushManifest, type PushManifestResult } from '../metastore/queries/manifest.ts'
 import { deleteTag } from '../metastore/queries/tag.ts'
 import { type Answer, emptyAnswer } from './answer.ts'
 import { unavailable } from './errors.ts'
@@ -18,7 +14,7 @@ import { bodyLength, type Exchange, header } from './exchange.ts'
 import { type Grant, writeContext } from './grant.ts'
 import { cacheHeaders, entityTag, matchesEntityTag, NO_STORE } from './headers.ts'
 import { MANIFEST_TURN_WAIT_MS, SMALL_MANIFEST_BYTES } from './limits.ts'
-import { overQuota, quotaWarning, revoked } from './refusals.ts'
+import { immutableTag, overQuota, quotaWarning, revoked, trashFull } from './refusals.ts'
 import type { ServedRegion } from './region.ts'
 import { readBody } from './request-body.ts'
 import type { RepositoryTarget } from './request.ts'
@@ -123,6 +119,7 @@ async function receiveManifest(
     ...targetsOf(manifest),
     allowSparse: grant.project.allowSparseIndexes,
     tags,
+    immutable: grant.project.immutableIn(repository.path),
   })
   if (!result.ok) throw pushRefusal(result, repository, content.byteLength)
   return emptyAnswer(201, {
@@ -186,6 +183,10 @@ function pushRefusal(
       return new OciError('NAME_UNKNOWN')
     case 'over_quota':
       return overQuota(result.usage, sizeBytes)
+    case 'trash_full':
+      return trashFull(result.usage, sizeBytes)
+    case 'immutable_tag':
+      return immutableTag(result)
     case 'unknown_content':
       return new OciError(
         'MANIFEST_BLOB_UNKNOWN',
@@ -208,14 +209,23 @@ function shorten(digests: readonly string[]): string {
   return digests.slice(0, SHOWN_DIGESTS).join(', ') + (more > 0 ? ` and ${more} more` : '')
 }
 
-/** DELETE of a tag or of a manifest with its tags. Errors: NAME_UNKNOWN, MANIFEST_UNKNOWN, DENIED while an index lists it. */
+/**
+ * DELETE of a tag or of a manifest with its tags. Errors: NAME_UNKNOWN, MANIFEST_UNKNOWN, DENIED while an index lists
+ * it, while it is in use, or when a tag that would go is immutable.
+ */
 export async function removeManifest(
   runtime: RegionRuntime,
   exchange: Exchange,
   { repository, reference }: ManifestRequest,
   grant: Grant,
 ): Promise<Answer> {
-  const context = { ...writeContext(runtime, exchange, grant), path: repository.path }
+  const { path } = repository
+  const text = reference.kind === 'tag' ? reference.tag : reference.digest
+  const context = {
+    ...writeContext(runtime, exchange, grant),
+    path,
+    immutable: grant.project.immutableIn(path),
+  }
   const result =
     reference.kind === 'tag'
       ? await runtime.db.run(deleteTag, { ...context, tag: reference.tag })
@@ -223,6 +233,7 @@ export async function removeManifest(
           ...context,
           digest: reference.digest,
           trashMs: runtime.limits.trashMs,
+          withParts: false,
         })
   if (result.ok) return emptyAnswer(202, NO_STORE)
   switch (result.reason) {
@@ -233,6 +244,12 @@ export async function removeManifest(
     case 'no_tag':
     case 'no_manifest':
       throw new OciError('MANIFEST_UNKNOWN')
+    case 'immutable_tag':
+      throw immutableTag({ tag: text, ...result })
+    case 'held':
+      throw new OciError('DENIED', `this image is in use (${result.heldBy}) and cannot be deleted`, {
+        detail: { heldBy: result.heldBy },
+      })
     case 'referenced':
       throw new OciError(
         'DENIED',

@@ -25,6 +25,28 @@ export function overQuota({ usedBytes, quotaBytes }: ProjectUsage, neededBytes: 
   return new OciError('DENIED', message, { detail: { limit: 'quota', quotaBytes, usedBytes, neededBytes } })
 }
 
+/** The quota allows it, but what was deleted lately is still on the disk, and is as much as the quota again. */
+export function trashFull({ trashedBytes, quotaBytes }: ProjectUsage, neededBytes: number): OciError {
+  const message =
+    `the project's trash is full: ${formatBytes(trashedBytes)} that were deleted are still kept, and together with the ` +
+    `trash a project may take twice its quota of ${formatBytes(quotaBytes ?? 0)}. The oldest of it is being removed: ` +
+    'try again in some minutes, or empty the trash (berth gc purge)'
+  return new OciError('DENIED', message, {
+    detail: { limit: 'trash', quotaBytes, trashedBytes, neededBytes },
+  })
+}
+
+/** The project's rules say that this tag never moves. */
+export function immutableTag({ tag, digest }: { readonly tag: string; readonly digest?: string }): OciError {
+  const message =
+    digest === undefined
+      ? `the tag "${tag}" is immutable by a rule of the project: it cannot be deleted`
+      : `the tag "${tag}" is immutable by a rule of the project and stays at ${digest}: push another tag`
+  return new OciError('DENIED', message, {
+    detail: { rule: 'immutable_tag', tag, ...(digest === undefined ? {} : { digest }) },
+  })
+}
+
 /** Headers of an acknowledged push when the quota is nearly used up. */
 export function quotaWarning({ usedBytes, quotaBytes }: ProjectUsage): Record<string, string> {
   if (quotaBytes === null || usedBytes < quotaBytes * QUOTA_WARNING_SHARE) return {}

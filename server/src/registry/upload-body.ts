@@ -5,12 +5,12 @@ import type { UploadSessionRow } from '../metastore/session-store.ts'
 import { bodyLength, type Exchange, header } from './exchange.ts'
 import type { Grant } from './grant.ts'
 import { RESERVE_STEP_BYTES } from './limits.ts'
-import { formatBytes, overQuota } from './refusals.ts'
+import { formatBytes } from './refusals.ts'
 import type { ServedRegion } from './region.ts'
 import type { RepositoryTarget } from './request.ts'
 import { consumeBody } from './request-body.ts'
 import { openAppender, type UploadAppender } from './upload-content.ts'
-import { type HeldSession, loadQuotaLeft, wrongOffset } from './upload-session.ts'
+import { type HeldSession, loadQuotaLeft, noQuotaLeft, wrongOffset } from './upload-session.ts'
 
 /**
  * Length of the chunk that the request announces, null when it does not. Throws BLOB_UPLOAD_INVALID for a malformed
@@ -113,7 +113,7 @@ function createReservation(
 
   async function raise(toBytes: number): Promise<void> {
     if (toBytes <= reservedBytes || (await tryRaise(toBytes))) return
-    throw overQuota(await loadQuotaLeft(region, grant), toBytes)
+    throw noQuotaLeft(await loadQuotaLeft(region, grant), toBytes)
   }
 
   return {

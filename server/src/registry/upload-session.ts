@@ -3,25 +3,37 @@ import type { DigestAlgorithm } from '@berth/oci/digest'
 import { OciError } from '@berth/oci/errors'
 import { formatUploadRange } from '@berth/oci/range'
 import type { UploadState } from '../blobstore/blobstore.ts'
-import { loadUsage } from '../metastore/queries/usage.ts'
+import { loadUsage, type ProjectUsage, TOTAL_PER_QUOTA } from '../metastore/queries/usage.ts'
 import type { UploadSessionRow } from '../metastore/session-store.ts'
 import type { Exchange } from './exchange.ts'
 import type { Grant } from './grant.ts'
 import { CLAIM_MS, CLAIM_RENEW_MS, TOO_MANY_UPLOADS_RETRY_SECONDS } from './limits.ts'
-import { overQuota } from './refusals.ts'
+import { overQuota, trashFull } from './refusals.ts'
 import type { ServedRegion } from './region.ts'
 import type { RepositoryTarget } from './request.ts'
 
-/** What of its quota a project has left, not counting reservations; null: no quota. */
-export async function loadQuotaLeft(
-  region: ServedRegion,
-  { project }: Grant,
-): Promise<{ leftBytes: number | null; usedBytes: number; quotaBytes: number | null }> {
-  if (project.quotaBytes === null) return { leftBytes: null, usedBytes: 0, quotaBytes: null }
+/** What of its quota a project has left, not counting reservations; `leftBytes` is null without a quota. */
+export interface QuotaLeft extends ProjectUsage {
+  readonly leftBytes: number | null
+}
+
+/** Looks what of its quota a project has left; its trash may take away some of it. Errors: NAME_UNKNOWN. */
+export async function loadQuotaLeft(region: ServedRegion, { project }: Grant): Promise<QuotaLeft> {
+  if (project.quotaBytes === null) return { leftBytes: null, usedBytes: 0, trashedBytes: 0, quotaBytes: null }
   const usage = await loadUsage(region.db.reader, project.id)
   if (usage === null) throw new OciError('NAME_UNKNOWN')
-  const leftBytes = usage.quotaBytes === null ? null : usage.quotaBytes - usage.usedBytes
-  return { leftBytes, ...usage }
+  const { quotaBytes, usedBytes, trashedBytes } = usage
+  if (quotaBytes === null) return { leftBytes: null, ...usage }
+  const leftInAllBytes = quotaBytes * TOTAL_PER_QUOTA - usedBytes - trashedBytes
+  return { leftBytes: Math.min(quotaBytes - usedBytes, leftInAllBytes), ...usage }
+}
+
+/** DENIED for an upload that the quota, or the trash, leaves no room for. */
+export function noQuotaLeft(quota: QuotaLeft, neededBytes: number): OciError {
+  const { usedBytes, trashedBytes } = quota
+  const quotaBytes = quota.quotaBytes ?? 0
+  const isTrash = usedBytes + neededBytes <= quotaBytes && trashedBytes > quotaBytes * (TOTAL_PER_QUOTA - 1)
+  return isTrash ? trashFull(quota, neededBytes) : overQuota(quota, neededBytes)
 }
 
 /**
@@ -36,7 +48,7 @@ export async function startSession(
 ): Promise<UploadSessionRow> {
   await region.freeSpace.requireForUpload()
   const quota = await loadQuotaLeft(region, grant)
-  if (quota.leftBytes !== null && quota.leftBytes <= 0) throw overQuota(quota, upload.reservedBytes)
+  if (quota.leftBytes !== null && quota.leftBytes <= 0) throw noQuotaLeft(quota, upload.reservedBytes)
   const nowMs = region.clock.nowMs()
   const row: UploadSessionRow = {
     id: randomUUID(),
@@ -57,7 +69,7 @@ export async function startSession(
   const maxPerCredential = region.limits.maxUploadsPerKey
   const outcome = await region.sessions.create(row, { quotaLeftBytes: quota.leftBytes, maxPerCredential })
   if (outcome === 'created') return row
-  if (outcome === 'over_quota') throw overQuota(quota, upload.reservedBytes)
+  if (outcome === 'over_quota') throw noQuotaLeft(quota, upload.reservedBytes)
   throw new OciError('TOOMANYREQUESTS', `this key has ${maxPerCredential} uploads open already`, {
     headers: { 'Retry-After': String(TOO_MANY_UPLOADS_RETRY_SECONDS) },
     detail: { limit: 'uploads', maxUploads: maxPerCredential },

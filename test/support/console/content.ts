@@ -117,7 +117,7 @@ export async function pushIndex(
 
 type Rest = Omit<
   Parameters<typeof pushManifest.execute>[1],
-  keyof WriteContext | 'path' | 'digest' | 'content' | 'optionalBlobs' | 'allowSparse'
+  keyof WriteContext | 'path' | 'digest' | 'content' | 'optionalBlobs' | 'allowSparse' | 'immutable'
 >
 
 async function pushDocument(target: Target, document: object, rest: Rest) {
@@ -131,6 +131,7 @@ async function pushDocument(target: Target, document: object, rest: Rest) {
     content,
     optionalBlobs: [],
     allowSparse: false,
+    immutable: [],
   })
   if (!result.ok) throw new Error(result.reason)
   return { digest, sizeBytes: content.byteLength }

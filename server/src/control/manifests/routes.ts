@@ -1,9 +1,10 @@
 import { ApiError } from '@berth/api/errors'
 import { z } from 'zod'
 import { listManifests } from '../../metastore/queries/browse.ts'
-import { deleteManifest } from '../../metastore/queries/manifest.ts'
+import { deleteManifest } from '../../metastore/queries/delete-manifest.ts'
 import { decodeCursor, pageOfRows } from '../cursor.ts'
 import type { HandlersOf } from '../handler.ts'
+import { deletionRefusal } from '../repositories/deletion-refusal.ts'
 import { findRepository, writeContext } from '../repositories/find-repository.ts'
 import { toTimestamp } from '../time.ts'
 import { loadManifestDetail, loadReferrers, restoreManifest, toManifests } from './service.ts'
@@ -36,21 +37,22 @@ export const manifestHandlers: HandlersOf<
     return loadReferrers(found, params.reference, { after, limit: query.limit })
   },
   'manifests.delete': async (context, { params, query }) => {
-    const { region, row } = await findRepository(context, params.repository, query.region)
+    const { region, row, immutable } = await findRepository(context, params.repository, query.region)
     const write = await writeContext(context, region)
     const outcome = await region.db.run(deleteManifest, {
       ...write,
       path: row.path,
       digest: params.reference,
       trashMs: region.trashMs,
+      immutable,
+      withParts: query.parts === 'delete',
     })
     if (!outcome.ok) {
       switch (outcome.reason) {
         case 'referenced':
-          throw new ApiError(
-            'manifest_in_use',
-            `The index ${outcome.manifestDigest} lists it. Delete that first.`,
-          )
+        case 'held':
+        case 'immutable_tag':
+          throw deletionRefusal(outcome)
         case 'no_manifest':
           throw new ApiError('manifest_not_found')
         case 'no_repository':
@@ -62,12 +64,13 @@ export const manifestHandlers: HandlersOf<
       digest: params.reference,
       region: region.region.id,
       deletedTags: [...outcome.tags],
+      deletedParts: [...outcome.parts],
       purgeAt: toTimestamp(write.nowMs + region.trashMs),
     }
   },
   'manifests.undelete': async (context, { params, query }) => {
     const found = await findRepository(context, params.repository, query.region)
-    await restoreManifest(context, found, params.reference, [])
+    await restoreManifest(context, found, params.reference, 'former')
     return loadManifestDetail(found, params.reference)
   },
 }

@@ -13,11 +13,12 @@ import {
   loadTagWithManifest,
   type ManifestHead,
 } from '../../metastore/queries/browse.ts'
-import { undeleteManifest } from '../../metastore/queries/manifest.ts'
+import { undeleteManifest } from '../../metastore/queries/undelete-manifest.ts'
 import type { ManifestRow } from '../../metastore/region-schema.ts'
 import { pageOfRows } from '../cursor.ts'
 import type { ProjectCallContext } from '../handler.ts'
 import { MANIFEST_TAGS_SHOWN, MAX_IMAGE_CONFIG_BYTES } from '../limits.ts'
+import { immutableTag } from '../repositories/deletion-refusal.ts'
 import { type FoundRepository, writeContext } from '../repositories/find-repository.ts'
 import { toTimestamp, toTimestampOrNull } from '../time.ts'
 import { parseImageConfig } from './image-config.ts'
@@ -140,16 +141,16 @@ function toReferrer(head: ManifestHead): Referrer {
 }
 
 /**
- * Takes a manifest out of the trash and points the tags at it.
- * Raises `manifest_not_found`, `not_in_trash`, `manifest_incomplete`, `quota_exceeded`.
+ * Takes a manifest out of the trash and points the tags at it; `former` are those that it lost when it was deleted.
+ * Raises `manifest_not_found`, `not_in_trash`, `manifest_incomplete`, `quota_exceeded`, `trash_full`, `tag_immutable`.
  */
 export async function restoreManifest(
   context: ProjectCallContext,
   found: FoundRepository,
   digest: string,
-  tags: readonly string[],
+  tags: readonly string[] | 'former',
 ): Promise<void> {
-  const { region, row } = found
+  const { region, row, immutable } = found
   if ((await loadManifestRow(region.db.reader, row.id, digest)) === null)
     throw new ApiError('manifest_not_found')
   const outcome = await region.db.run(undeleteManifest, {
@@ -157,6 +158,7 @@ export async function restoreManifest(
     path: row.path,
     digest,
     tags,
+    immutable,
   })
   if (outcome.ok) return
   switch (outcome.reason) {
@@ -166,6 +168,10 @@ export async function restoreManifest(
       throw new ApiError('manifest_incomplete', `Restore or push first: ${shortList(outcome.digests)}.`)
     case 'over_quota':
       throw new ApiError('quota_exceeded')
+    case 'trash_full':
+      throw new ApiError('trash_full')
+    case 'immutable_tag':
+      throw immutableTag(outcome.tag)
     case 'project_deleted':
       throw new ApiError('project_not_found')
     case 'no_repository':

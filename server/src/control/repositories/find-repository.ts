@@ -1,6 +1,8 @@
 import { ApiError } from '@berth/api/errors'
+import { immutablePatternsIn, readImmutableTags } from '../../access/image-rules.ts'
 import type { ProjectRow } from '../../metastore/control-schema.ts'
 import { loadRepository } from '../../metastore/queries/browse.ts'
+import type { ImmutablePatterns } from '../../metastore/queries/immutable-tag.ts'
 import type { WriteContext } from '../../metastore/queries/write-context.ts'
 import type { RepositoryRow } from '../../metastore/region-schema.ts'
 import type { ProjectCallContext } from '../handler.ts'
@@ -12,6 +14,8 @@ export interface FoundRepository {
   readonly row: RepositoryRow
   /** What docker calls it: host, namespace and path. */
   readonly address: string
+  /** Which of its tags never move. */
+  readonly immutable: ImmutablePatterns
 }
 
 /** The regions that a request means: one, or all in their order. Raises `region_not_found`. */
@@ -31,10 +35,11 @@ export async function findRepository(
   path: string,
   regionId: string | undefined,
 ): Promise<FoundRepository> {
+  const immutable = immutablePatternsIn(readImmutableTags(project.immutable_tags), path)
   const looked = await Promise.all(
     regionsOf(runtime, regionId).map(async (region) => {
       const row = await loadRepository(region.db.reader, project.id, path)
-      return row === null ? [] : [{ region, row, address: addressOf(region, project, path) }]
+      return row === null ? [] : [{ region, row, address: addressOf(region, project, path), immutable }]
     }),
   )
   const [found, ...others] = looked.flat()

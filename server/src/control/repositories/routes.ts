@@ -8,6 +8,7 @@ import type { RepositoryRow } from '../../metastore/region-schema.ts'
 import type { HandlersOf } from '../handler.ts'
 import type { ControlRegion } from '../runtime.ts'
 import { toTimestamp, toTimestampOrNull } from '../time.ts'
+import { deletionRefusal } from './deletion-refusal.ts'
 import { addressOf, findRepository, regionsOf, writeContext } from './find-repository.ts'
 import { walkRegions } from './walk-regions.ts'
 
@@ -43,14 +44,18 @@ export const repositoryHandlers: HandlersOf<
     }
   },
   'repositories.delete': async (context, { params, query }) => {
-    const { region, row } = await findRepository(context, params.repository, query.region)
+    const { region, row, immutable } = await findRepository(context, params.repository, query.region)
     const outcome = await region.db.run(deleteRepository, {
       ...(await writeContext(context, region)),
       repositoryId: row.id,
       path: row.path,
       trashMs: region.trashMs,
+      immutable,
     })
-    if (!outcome.ok) throw new ApiError('repository_not_found')
+    if (!outcome.ok) {
+      if (outcome.reason === 'no_repository') throw new ApiError('repository_not_found')
+      throw deletionRefusal(outcome)
+    }
     const { deletedTags, trashedManifests, purgeAt } = outcome
     return {
       name: row.path,

@@ -11,6 +11,7 @@ import {
 import { deleteTag } from '../../metastore/queries/tag.ts'
 import { decodeCursor, pageOfRows } from '../cursor.ts'
 import type { HandlersOf } from '../handler.ts'
+import { immutableTag } from '../repositories/deletion-refusal.ts'
 import { findRepository, type FoundRepository, writeContext } from '../repositories/find-repository.ts'
 import { toTimestamp } from '../time.ts'
 import { undeleteTag } from './service.ts'
@@ -37,14 +38,17 @@ export const tagHandlers: HandlersOf<
     return loadTag(found, params.tag)
   },
   'tags.delete': async (context, { params, query }) => {
-    const { region, row } = await findRepository(context, params.repository, query.region)
+    const { region, row, immutable } = await findRepository(context, params.repository, query.region)
     const outcome = await region.db.run(deleteTag, {
       ...(await writeContext(context, region)),
       path: row.path,
       tag: params.tag,
+      immutable,
     })
-    if (!outcome.ok)
+    if (!outcome.ok) {
+      if (outcome.reason === 'immutable_tag') throw immutableTag(params.tag)
       throw new ApiError(outcome.reason === 'no_tag' ? 'tag_not_found' : 'repository_not_found')
+    }
     const { digest, version } = outcome
     return { name: params.tag, region: region.region.id, digest, version }
   },

@@ -3,6 +3,7 @@ import { listTagHistory, loadTagWithManifest, type TagHistoryEntry } from '../..
 import { restoreTag } from '../../metastore/queries/restore-tag.ts'
 import type { ProjectCallContext } from '../handler.ts'
 import { restoreManifest } from '../manifests/service.ts'
+import { immutableTag } from '../repositories/deletion-refusal.ts'
 import { type FoundRepository, writeContext } from '../repositories/find-repository.ts'
 
 /** Entries of a tag's history that are looked at for the last one before its deletion. */
@@ -11,7 +12,8 @@ const HISTORY_LOOKED_AT = 2
 /**
  * Points a tag at an earlier version again. Without a version the tag must be deleted now, and gets what it pointed at
  * last. Takes the manifest out of the trash if need be.
- * Raises `tag_not_found`, `not_in_trash`, `manifest_not_found`, `manifest_incomplete`, `quota_exceeded`.
+ * Raises `tag_not_found`, `not_in_trash`, `manifest_not_found`, `manifest_incomplete`, `quota_exceeded`, `trash_full`,
+ * `tag_immutable`.
  */
 export async function undeleteTag(
   context: ProjectCallContext,
@@ -43,9 +45,11 @@ export async function undeleteTag(
     digest,
     fromVersion: entry.version,
     onlyIfDeleted: version === null,
+    immutable: found.immutable,
   })
   if (outcome.ok) return
   if (outcome.reason === 'not_deleted') throw notDeleted(tag)
+  if (outcome.reason === 'immutable_tag') throw immutableTag(tag)
   throw new ApiError(outcome.reason === 'no_manifest' ? 'manifest_not_found' : 'repository_not_found')
 }
 

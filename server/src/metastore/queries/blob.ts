@@ -6,7 +6,7 @@ import { enqueueGcTask } from './gc-task.ts'
 import { prepareQuery } from './prepared-query.ts'
 import { insertRegionAudit } from './region-audit.ts'
 import { ensureRepository, lockRepositoryAt } from './repository.ts'
-import { type ProjectUsage, settleUsage } from './usage.ts'
+import { type ProjectUsage, type QuotaRefusal, settleUsage } from './usage.ts'
 import { mayStillWrite, type WriteContext } from './write-context.ts'
 
 /** A blob as a repository shows it. Exactly one of `storageKey` and `content` is set. */
@@ -159,13 +159,22 @@ const upsertMembership = prepareQuery<
     ),
 )
 
-export interface CommitBlobArgs extends WriteContext {
-  readonly path: string
+/** Content that is checked, and durable where it is. */
+export interface BlobContent {
+  readonly projectId: string
   readonly digest: string
   readonly sizeBytes: number
   /** Where the bytes are durable already, or null when they come in `content`. */
   readonly storageKey: string | null
   readonly content: Uint8Array | null
+  /** Milliseconds since the epoch. */
+  readonly nowMs: number
+}
+
+export interface CommitBlobArgs extends WriteContext, BlobContent {
+  readonly path: string
+  readonly projectId: string
+  readonly nowMs: number
   readonly leaseMs: number
 }
 
@@ -177,7 +186,7 @@ export type CommitBlobResult =
       readonly usage: ProjectUsage
     }
   | { readonly ok: false; readonly reason: 'revoked' | 'project_deleted' }
-  | { readonly ok: false; readonly reason: 'over_quota'; readonly usage: ProjectUsage }
+  | QuotaRefusal
 
 /**
  * Makes uploaded content a blob of a repository: the blob's row unless the project has one, membership with a lease,
@@ -190,7 +199,7 @@ export const commitBlob = defineCommand(
     const { projectId, path, digest, nowMs } = args
     const repositoryId = await ensureRepository(tx, projectId, path, nowMs)
     const { blobId, known } = await liveBlobFor(tx, args)
-    await join(tx, args, repositoryId, blobId, 'pushed')
+    await joinRepository(tx, args, repositoryId, blobId, 'pushed')
     await insertRegionAudit(tx, {
       projectId,
       at: nowMs,
@@ -200,15 +209,17 @@ export const commitBlob = defineCommand(
       detail: { sizeBytes: args.sizeBytes },
       requestId: args.requestId,
     })
-    const settled = await settleUsage(tx, projectId, known ? 0 : args.sizeBytes)
+    const usedBytes = known ? 0 : args.sizeBytes
+    const settled = await settleUsage(tx, projectId, { usedBytes, trashedBytes: 0 })
     if (!settled.ok) throw new Rollback(settled)
     return { ok: true, known, usage: settled.usage }
   },
 )
 
-async function liveBlobFor(
+/** The project's live blob with this content, locked; made when there is none. */
+export async function liveBlobFor(
   tx: Kysely<RegionSchema>,
-  args: CommitBlobArgs,
+  args: BlobContent,
 ): Promise<{ blobId: number; known: boolean }> {
   const live = await lockLiveBlob.first(tx, args)
   if (live !== undefined) return { blobId: live.id, known: true }
@@ -220,9 +231,9 @@ async function liveBlobFor(
 }
 
 /** Puts a live, locked blob into a repository for at least the lease. */
-async function join(
+export async function joinRepository(
   tx: Kysely<RegionSchema>,
-  args: WriteContext & { digest: string; leaseMs: number },
+  args: { projectId: string; digest: string; leaseMs: number; nowMs: number },
   repositoryId: number,
   blobId: number,
   reason: string,
@@ -261,7 +272,7 @@ export const mountBlob = defineCommand(
     // Locked and still live: from here on garbage collection cannot take it.
     const live = await lockLiveBlob.first(tx, args)
     if (live === undefined) throw new Rollback({ ok: false, reason: 'not_found' })
-    await join(tx, args, repositoryId, live.id, 'mounted')
+    await joinRepository(tx, args, repositoryId, live.id, 'mounted')
     await insertRegionAudit(tx, {
       projectId,
       at: nowMs,

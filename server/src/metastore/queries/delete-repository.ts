@@ -1,9 +1,10 @@
-import { type Kysely, sql } from 'kysely'
 import { defineCommand } from '../database.ts'
 import { lockRepository } from '../dialect.ts'
 import type { RegionSchema } from '../region-schema.ts'
+import { loadHoldIn } from './image-hold.ts'
+import { findImmutableTag, type ImmutablePatterns, type ImmutableTag } from './immutable-tag.ts'
 import { insertRegionAudit } from './region-audit.ts'
-import { changeUsage } from './usage.ts'
+import { trashManifests } from './trash-manifests.ts'
 import type { WriteContext } from './write-context.ts'
 
 export interface DeleteRepositoryArgs extends Omit<WriteContext, 'guard'> {
@@ -11,6 +12,8 @@ export interface DeleteRepositoryArgs extends Omit<WriteContext, 'guard'> {
   /** The repository's path, for the audit event. */
   readonly path: string
   readonly trashMs: number
+  /** Of the project's rules those about this repository. */
+  readonly immutable: ImmutablePatterns
 }
 
 export type DeleteRepositoryResult =
@@ -21,10 +24,12 @@ export type DeleteRepositoryResult =
       readonly purgeAt: number
     }
   | { readonly ok: false; readonly reason: 'no_repository' }
+  | { readonly ok: false; readonly reason: 'held'; readonly digest: string; readonly heldBy: string }
+  | ({ readonly ok: false; readonly reason: 'immutable_tag' } & ImmutableTag)
 
 /**
  * Puts every manifest of a repository into the trash and removes every tag, as deleting them one by one would. The
- * row itself stays for the tags' histories. Statements work on sets: ten thousand tags are one transaction.
+ * row itself stays for the tags' histories. Refused as a whole while something in it is held or a tag is immutable.
  */
 export const deleteRepository = defineCommand<RegionSchema, DeleteRepositoryArgs, DeleteRepositoryResult>(
   'repository.delete',
@@ -32,9 +37,13 @@ export const deleteRepository = defineCommand<RegionSchema, DeleteRepositoryArgs
     const { repositoryId, projectId, nowMs, actor } = args
     if ((await lockRepository(tx, repositoryId)) === null) return { ok: false, reason: 'no_repository' }
     const purgeAt = nowMs + args.trashMs
-    const deletedTags = await removeAllTags(tx, { repositoryId, nowMs, actor })
-    const trashed = await trashAllManifests(tx, { repositoryId, projectId, nowMs, purgeAt })
-    await changeUsage(tx, projectId, -trashed.bytes)
+    const held = await loadHoldIn(tx, repositoryId)
+    if (held !== null) return { ok: false, reason: 'held', digest: held.digest, heldBy: held.reason }
+    const tag = await findImmutableTag(tx, { repositoryId, digest: 'any', immutable: args.immutable })
+    if (tag !== null) return { ok: false, reason: 'immutable_tag', ...tag }
+    const target = { projectId, repositoryId, nowMs, purgeAt, actor }
+    const trashed = await trashManifests(tx, { ...target, digests: 'all' })
+    const deletedTags = trashed.tags.length
     await insertRegionAudit(tx, {
       projectId,
       at: nowMs,
@@ -47,36 +56,5 @@ export const deleteRepository = defineCommand<RegionSchema, DeleteRepositoryArgs
     return { ok: true, deletedTags, trashedManifests: trashed.count, purgeAt }
   },
 )
-
-async function removeAllTags(
-  tx: Kysely<RegionSchema>,
-  { repositoryId, nowMs, actor }: { repositoryId: number; nowMs: number; actor: string },
-): Promise<number> {
-  await sql`
-    insert into tag_history (repository_id, tag, version, digest, at, actor)
-    select repository_id, name, version + 1, null, cast(${nowMs} as bigint), cast(${actor} as text)
-    from tag where repository_id = ${repositoryId}`.execute(tx)
-  const removed = await tx.deleteFrom('tag').where('repository_id', '=', repositoryId).executeTakeFirst()
-  return Number(removed.numDeletedRows)
-}
-
-async function trashAllManifests(
-  tx: Kysely<RegionSchema>,
-  where: { repositoryId: number; projectId: string; nowMs: number; purgeAt: number },
-): Promise<{ count: number; bytes: number }> {
-  const { repositoryId, projectId, nowMs, purgeAt } = where
-  // The queue has one row for each target, named as `enqueueGcTask` names it; the earlier time holds.
-  await sql`
-    insert into gc_task (kind, target, project_id, repository_id, digest, blob_id, due_at, reason)
-    select 'purge_manifest', 'purge_manifest/' || repository_id || '/' || digest, cast(${projectId} as text),
-      repository_id, digest, null, cast(${purgeAt} as bigint), 'its time in the trash has ended'
-    from manifest where repository_id = ${repositoryId} and deleted_at is null
-    on conflict (target) do nothing`.execute(tx)
-  const { rows } = await sql<{ size_bytes: number }>`
-    update manifest set deleted_at = ${nowMs}, purge_at = ${purgeAt}
-    where repository_id = ${repositoryId} and deleted_at is null
-    returning size_bytes`.execute(tx)
-  return { count: rows.length, bytes: rows.reduce((sum, row) => sum + Number(row.size_bytes), 0) }
-}
 
 export const deleteRepositoryCommands = [deleteRepository]

@@ -1,5 +1,5 @@
 import { sql, type Kysely } from 'kysely'
-import type { RegionSchema } from '../region-schema.ts'
+import type { GcTaskRow, RegionSchema } from '../region-schema.ts'
 import { prepareQuery } from './prepared-query.ts'
 
 /** Something that garbage collection must look at, because it may have lost its last reference. */
@@ -69,6 +69,11 @@ export async function enqueueGcTask(
     blobId: 'blobId' in target ? target.blobId : null,
     ...when,
   })
+}
+
+/** Takes a task off the queue: what it is about was dealt with. */
+export async function deleteGcTask(tx: Kysely<RegionSchema>, task: GcTaskRow): Promise<void> {
+  await tx.deleteFrom('gc_task').where('id', '=', task.id).execute()
 }
 
 function gcTargetName(target: GcTarget): string {

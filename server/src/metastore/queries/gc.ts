@@ -2,7 +2,10 @@ import { sql, type Kysely } from 'kysely'
 import { defineCommand } from '../database.ts'
 import { lockBlob, lockRepository } from '../dialect.ts'
 import type { GcTaskRow, RegionSchema } from '../region-schema.ts'
-import { enqueueGcTask } from './gc-task.ts'
+import { deleteGcTask, enqueueGcTask } from './gc-task.ts'
+import { forgetIdleBlob } from './idle-blob.ts'
+import { loadHold } from './image-hold.ts'
+import type { UsageChange } from './usage.ts'
 
 /*
  * Garbage collection's transactions. Each looks at one queued target under the same row locks as pushes and mounts
@@ -140,7 +143,7 @@ export const collectMembership = defineCommand(
       { kind: 'blob', projectId: task.project_id, blobId: membership.blob_id },
       { dueAt: times.nowMs, reason: 'unlinked from its repository' },
     )
-    await deleteTask(tx, task)
+    await deleteGcTask(tx, task)
     return {
       did: 'unlinked',
       digest,
@@ -171,17 +174,15 @@ export const collectBlob = defineCommand(
       .set({ state: 'trashed', trashed_at: times.nowMs, purge_at: purgeAt })
       .where('id', '=', blobId)
       .execute()
-    await tx
-      .updateTable('project_usage')
-      .set((eb) => ({ used_bytes: eb('used_bytes', '-', blob.size_bytes) }))
-      .where('project_id', '=', task.project_id)
-      .execute()
+    // What is idle counts as trash already.
+    if (!(await forgetIdleBlob(tx, blobId)))
+      await giveBack(tx, task.project_id, { usedBytes: blob.size_bytes, trashedBytes: -blob.size_bytes })
     await enqueueGcTask(
       tx,
       { kind: 'purge_blob', projectId: task.project_id, blobId },
       { dueAt: purgeAt, reason: 'its time in the trash has ended' },
     )
-    await deleteTask(tx, task)
+    await deleteGcTask(tx, task)
     return {
       did: 'trashed',
       digest: blob.digest,
@@ -205,7 +206,7 @@ export const beginBlobPurge = defineCommand(
   ): Promise<{ storageKey: string | null; digest: string; sizeBytes: number } | null> => {
     const blob = await lockBlob(tx, args.task.blob_id ?? 0)
     if (blob === null || blob.state !== 'trashed' || (blob.purge_at ?? 0) > args.nowMs) {
-      await deleteTask(tx, args.task)
+      await deleteGcTask(tx, args.task)
       return null
     }
     return { storageKey: blob.storage_key, digest: blob.digest, sizeBytes: blob.size_bytes }
@@ -215,13 +216,16 @@ export const beginBlobPurge = defineCommand(
 /** Forgets a trashed blob after its bytes are gone. */
 export const finishBlobPurge = defineCommand(
   'gc.finishBlobPurge',
-  async (tx: Kysely<RegionSchema>, args: { task: GcTaskRow }): Promise<void> => {
-    await tx
+  async (tx: Kysely<RegionSchema>, { task }: { task: GcTaskRow }): Promise<void> => {
+    const removed = await tx
       .deleteFrom('blob')
-      .where('id', '=', args.task.blob_id ?? 0)
+      .where('id', '=', task.blob_id ?? 0)
       .where('state', '=', 'trashed')
-      .execute()
-    await deleteTask(tx, args.task)
+      .returning('size_bytes')
+      .executeTakeFirst()
+    if (removed !== undefined)
+      await giveBack(tx, task.project_id, { usedBytes: 0, trashedBytes: removed.size_bytes })
+    await deleteGcTask(tx, task)
   },
 )
 
@@ -243,6 +247,8 @@ export const purgeManifest = defineCommand(
       return dropTask(tx, task, 'it is not in the trash any more')
     if ((manifest.purge_at ?? 0) > times.nowMs)
       return postpone(tx, task, manifest.purge_at ?? 0, 'it was deleted again later')
+    const heldBy = await loadHold(tx, repositoryId, digest)
+    if (heldBy !== null) return postpone(tx, task, times.nowMs + times.trashMs, `held: ${heldBy}`)
 
     const targets = await tx
       .deleteFrom('manifest_reference')
@@ -255,6 +261,8 @@ export const purgeManifest = defineCommand(
       .where('repository_id', '=', repositoryId)
       .where('digest', '=', digest)
       .execute()
+    await forgetManifestNotes(tx, repositoryId, digest)
+    await giveBack(tx, task.project_id, { usedBytes: 0, trashedBytes: manifest.size_bytes })
     for (const target of targets) {
       if (target.target_kind !== 'blob') continue
       await enqueueGcTask(
@@ -263,7 +271,7 @@ export const purgeManifest = defineCommand(
         { dueAt: times.nowMs, reason: `manifest ${digest} was purged` },
       )
     }
-    await deleteTask(tx, task)
+    await deleteGcTask(tx, task)
     return {
       did: 'purged',
       what: 'manifest',
@@ -274,99 +282,40 @@ export const purgeManifest = defineCommand(
   },
 )
 
-/** Rows of a deleted project that one transaction removes. */
-const PROJECT_ROWS_PER_STEP = 500
-
-/**
- * Removes a deleted project's data, some rows at a time. Its blobs skip the trash's waiting time: the deletion was
- * confirmed by name. The task stays until nothing is left.
- */
-export const removeProjectData = defineCommand(
-  'gc.removeProjectData',
-  async (tx: Kysely<RegionSchema>, args: { task: GcTaskRow; times: GcTimes }): Promise<GcOutcome> => {
-    const { task, times } = args
-    const project = await tx
-      .selectFrom('access_project')
-      .select('deleted_at')
-      .where('id', '=', task.project_id)
-      .executeTakeFirst()
-    if (project !== undefined && project.deleted_at === null)
-      return dropTask(tx, task, 'the project is not deleted')
-    const repository = await tx
-      .selectFrom('repository')
-      .select('id')
-      .where('project_id', '=', task.project_id)
-      .limit(1)
-      .executeTakeFirst()
-    const rows =
-      repository === undefined
-        ? await removeProjectRemains(tx, task.project_id, times)
-        : await removeRepositoryRows(tx, repository.id)
-    if (rows === 0) {
-      await deleteTask(tx, task)
-      return { did: 'advanced', rows, why: 'the project was deleted; nothing of it is left' }
-    }
-    return { did: 'advanced', rows, why: 'the project was deleted' }
-  },
-)
-
-async function removeRepositoryRows(tx: Kysely<RegionSchema>, repositoryId: number): Promise<number> {
-  await lockRepository(tx, repositoryId)
-  for (const table of ['tag', 'tag_history', 'manifest_reference', 'manifest', 'repository_blob'] as const) {
-    const column =
-      table === 'tag'
-        ? 'name'
-        : table === 'tag_history'
-          ? 'tag'
-          : table === 'manifest_reference'
-            ? 'manifest_digest'
-            : 'digest'
-    const keys = await sql<{
-      key: string
-    }>`select distinct ${sql.ref(column)} as key from ${sql.table(table)} where repository_id = ${repositoryId} limit ${PROJECT_ROWS_PER_STEP}`.execute(
-      tx,
-    )
-    if (keys.rows.length === 0) continue
-    await sql`delete from ${sql.table(table)} where repository_id = ${repositoryId} and ${sql.ref(column)} in (${sql.join(keys.rows.map((row) => row.key))})`.execute(
-      tx,
-    )
-    return keys.rows.length
+/** What was noted about a manifest that is gone for good. */
+async function forgetManifestNotes(
+  tx: Kysely<RegionSchema>,
+  repositoryId: number,
+  digest: string,
+): Promise<void> {
+  for (const table of ['untagged_manifest', 'trashed_tag'] as const) {
+    await tx
+      .deleteFrom(table)
+      .where('repository_id', '=', repositoryId)
+      .where('digest', '=', digest)
+      .execute()
   }
-  await tx.deleteFrom('gc_task').where('repository_id', '=', repositoryId).execute()
-  await tx.deleteFrom('repository').where('id', '=', repositoryId).execute()
-  return 1
+  await tx
+    .deleteFrom('last_pull')
+    .where('repository_id', '=', repositoryId)
+    .where('reference', '=', digest)
+    .execute()
 }
 
-async function removeProjectRemains(
-  tx: Kysely<RegionSchema>,
-  projectId: string,
-  times: GcTimes,
-): Promise<number> {
-  const blobs = await tx
-    .selectFrom('blob')
-    .select('id')
+/** Takes bytes off a project's use; a deleted project may have no row any more, and gets none. */
+async function giveBack(tx: Kysely<RegionSchema>, projectId: string, bytes: UsageChange): Promise<void> {
+  await tx
+    .updateTable('project_usage')
+    .set((eb) => ({
+      used_bytes: eb('used_bytes', '-', bytes.usedBytes),
+      trashed_bytes: eb('trashed_bytes', '-', bytes.trashedBytes),
+    }))
     .where('project_id', '=', projectId)
-    .where((eb) => eb.or([eb('state', '=', 'live'), eb('purge_at', '>', times.nowMs)]))
-    .limit(PROJECT_ROWS_PER_STEP)
     .execute()
-  for (const blob of blobs) {
-    await tx
-      .updateTable('blob')
-      .set({ state: 'trashed', trashed_at: times.nowMs, purge_at: times.nowMs })
-      .where('id', '=', blob.id)
-      .execute()
-    await enqueueGcTask(
-      tx,
-      { kind: 'purge_blob', projectId, blobId: blob.id },
-      { dueAt: times.nowMs, reason: 'its project was deleted' },
-    )
-  }
-  if (blobs.length === 0) await tx.deleteFrom('project_usage').where('project_id', '=', projectId).execute()
-  return blobs.length
 }
 
 async function dropTask(tx: Kysely<RegionSchema>, task: GcTaskRow, why: string): Promise<GcOutcome> {
-  await deleteTask(tx, task)
+  await deleteGcTask(tx, task)
   return { did: 'kept', why }
 }
 
@@ -380,15 +329,4 @@ async function postpone(
   return { did: 'postponed', dueAt, why }
 }
 
-async function deleteTask(tx: Kysely<RegionSchema>, task: GcTaskRow): Promise<void> {
-  await tx.deleteFrom('gc_task').where('id', '=', task.id).execute()
-}
-
-export const gcCommands = [
-  collectMembership,
-  collectBlob,
-  beginBlobPurge,
-  finishBlobPurge,
-  purgeManifest,
-  removeProjectData,
-]
+export const gcCommands = [collectMembership, collectBlob, beginBlobPurge, finishBlobPurge, purgeManifest]

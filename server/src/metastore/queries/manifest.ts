@@ -2,13 +2,13 @@ import { type Kysely, sql } from 'kysely'
 import { defineCommand, Rollback } from '../database.ts'
 import { dialectOf } from '../dialect.ts'
 import type { RegionSchema } from '../region-schema.ts'
-import { loadLiveReferrer } from './blob.ts'
-import { enqueueGcTask } from './gc-task.ts'
-import { prepareQuery } from './prepared-query.ts'
+import { reviveBlobs } from './idle-blob.ts'
+import { findMovedImmutableTag, type ImmutablePatterns, type ImmutableTag } from './immutable-tag.ts'
+import { type PreparedQuery, prepareQuery } from './prepared-query.ts'
 import { insertRegionAudit } from './region-audit.ts'
-import { ensureRepository, lockRepositoryAt } from './repository.ts'
-import { removeTagsOf, writeTag } from './tag.ts'
-import { changeUsage, type ProjectUsage, settleUsage } from './usage.ts'
+import { ensureRepository } from './repository.ts'
+import { writeTag } from './tag.ts'
+import { changeUsage, checkQuota, type ProjectUsage, type QuotaRefusal, type Settled } from './usage.ts'
 import { mayStillWrite, type WriteContext } from './write-context.ts'
 
 /** Content that a manifest refers to. */
@@ -17,8 +17,8 @@ export interface ManifestTarget {
   readonly sizeBytes: number
 }
 
-export interface PushManifestArgs extends WriteContext {
-  readonly path: string
+/** A manifest as it is stored. */
+export interface ManifestContent {
   readonly digest: string
   readonly mediaType: string
   readonly kind: 'image' | 'index'
@@ -27,6 +27,13 @@ export interface PushManifestArgs extends WriteContext {
   /** JSON object or null. */
   readonly annotations: string | null
   readonly content: Uint8Array
+  /** Milliseconds since the epoch. */
+  readonly nowMs: number
+}
+
+export interface PushManifestArgs extends WriteContext, ManifestContent {
+  readonly path: string
+  readonly nowMs: number
   /** Must be in the repository, with these sizes. */
   readonly blobs: readonly ManifestTarget[]
   /** May be missing: non-distributable layers. */
@@ -35,12 +42,15 @@ export interface PushManifestArgs extends WriteContext {
   /** Children may be missing. */
   readonly allowSparse: boolean
   readonly tags: readonly string[]
+  /** Of the project's rules those about this repository. */
+  readonly immutable: ImmutablePatterns
 }
 
 export type PushManifestResult =
   | { readonly ok: true; readonly usage: ProjectUsage }
   | { readonly ok: false; readonly reason: 'revoked' | 'project_deleted' }
-  | { readonly ok: false; readonly reason: 'over_quota'; readonly usage: ProjectUsage }
+  | QuotaRefusal
+  | ({ readonly ok: false; readonly reason: 'immutable_tag' } & ImmutableTag)
   | { readonly ok: false; readonly reason: 'unknown_content'; readonly digests: readonly string[] }
   | {
       readonly ok: false
@@ -63,7 +73,9 @@ export const pushManifest = defineCommand(
 
     const present = await checkTargets(tx, repositoryId, args)
     if (!present.ok) throw new Rollback(present.result)
-    const addedBytes = await storeManifest(tx, repositoryId, args)
+    const moved = await findMovedImmutableTag(tx, { ...args, repositoryId })
+    if (moved !== null) throw new Rollback({ ok: false, reason: 'immutable_tag', ...moved })
+    const stored = await storeManifest(tx, repositoryId, args)
     await storeEdges(tx, repositoryId, digest, present)
     for (const tag of args.tags) await writeTag(tx, { repositoryId, tag, digest, nowMs, actor })
     await insertRegionAudit(tx, {
@@ -75,14 +87,34 @@ export const pushManifest = defineCommand(
       detail: { mediaType: args.mediaType, sizeBytes: args.content.byteLength, tags: args.tags },
       requestId: args.requestId,
     })
-    const settled = await settleUsage(tx, projectId, addedBytes)
+    const settled = await settleManifest(tx, { projectId, repositoryId, ...stored, ...present })
     if (!settled.ok) throw new Rollback(settled)
     return { ok: true, usage: settled.usage }
   },
 )
 
+/** Counts a manifest that was stored, and the blobs that it took out of the trash. */
+export async function settleManifest(
+  tx: Kysely<RegionSchema>,
+  stored: StoredManifest & PresentTargets & { projectId: string; repositoryId: number },
+): Promise<Settled> {
+  const { projectId, addedBytes, fromTrashBytes } = stored
+  const change = { usedBytes: addedBytes, trashedBytes: -fromTrashBytes }
+  if (addedBytes === 0) return checkQuota(tx, projectId, change)
+  await changeUsage(tx, projectId, change)
+  // With one writer what was read before still holds; on PostgreSQL a deletion may have been counted since.
+  const mayRevive = stored.someIdle || dialectOf(tx) === 'postgres'
+  const revivedBytes = mayRevive ? await reviveBlobs(tx, { ...stored, digests: stored.blobs }) : 0
+  return checkQuota(tx, projectId, {
+    usedBytes: addedBytes + revivedBytes,
+    trashedBytes: -fromTrashBytes - revivedBytes,
+  })
+}
+
 interface PresentTargets {
   readonly ok: true
+  /** Some of the blobs count as trash. */
+  readonly someIdle: boolean
   readonly blobs: readonly string[]
   readonly children: readonly string[]
 }
@@ -94,8 +126,9 @@ async function checkTargets(
   args: PushManifestArgs,
 ): Promise<PresentTargets | { readonly ok: false; readonly result: PushManifestResult }> {
   const wantedBlobs = [...args.blobs, ...args.optionalBlobs]
-  const blobs = await sizesOf(tx, selectBlobSizes, repositoryId, wantedBlobs)
-  const children = await sizesOf(tx, selectManifestSizes, repositoryId, args.children)
+  const foundBlobs = await find(tx, selectBlobSizes, repositoryId, wantedBlobs)
+  const blobs = sizesOf(foundBlobs)
+  const children = sizesOf(await find(tx, selectManifestSizes, repositoryId, args.children))
   const missing = [
     ...args.blobs.filter((target) => !blobs.has(target.digest)),
     ...(args.allowSparse ? [] : args.children.filter((target) => !children.has(target.digest))),
@@ -107,7 +140,8 @@ async function checkTargets(
   const wrong =
     wrongSize(args.blobs, blobs) ?? wrongSize(args.optionalBlobs, blobs) ?? wrongSize(args.children, children)
   if (wrong !== null) return { ok: false, result: wrong }
-  return { ok: true, blobs: [...blobs.keys()], children: [...children.keys()] }
+  const someIdle = foundBlobs.some((row) => row.idleSince !== null)
+  return { ok: true, someIdle, blobs: [...blobs.keys()], children: [...children.keys()] }
 }
 
 function wrongSize(
@@ -133,7 +167,8 @@ const selectBlobSizes = prepareQuery<RegionSchema, SizeQuery>()((db, p) =>
   db
     .selectFrom('repository_blob')
     .innerJoin('blob', 'blob.id', 'repository_blob.blob_id')
-    .select(['repository_blob.digest', 'blob.size_bytes as sizeBytes'])
+    .leftJoin('idle_blob', 'idle_blob.blob_id', 'blob.id')
+    .select(['repository_blob.digest', 'blob.size_bytes as sizeBytes', 'idle_blob.since as idleSince'])
     .where('repository_blob.repository_id', '=', p('repositoryId'))
     .where('repository_blob.digest', 'in', jsonElements(db, p('digests')))
     .where('blob.state', '=', 'live'),
@@ -148,15 +183,17 @@ const selectManifestSizes = prepareQuery<RegionSchema, SizeQuery>()((db, p) =>
     .where('deleted_at', 'is', null),
 )
 
-async function sizesOf(
+async function find<Row>(
   tx: Kysely<RegionSchema>,
-  query: typeof selectBlobSizes,
+  query: PreparedQuery<RegionSchema, SizeQuery, Row>,
   repositoryId: number,
   targets: readonly ManifestTarget[],
-): Promise<Map<string, number>> {
-  if (targets.length === 0) return new Map()
-  const digests = JSON.stringify(targets.map((target) => target.digest))
-  const rows = await query.all(tx, { repositoryId, digests })
+): Promise<Row[]> {
+  if (targets.length === 0) return []
+  return query.all(tx, { repositoryId, digests: JSON.stringify(targets.map((target) => target.digest)) })
+}
+
+function sizesOf(rows: readonly { digest: string; sizeBytes: number }[]): Map<string, number> {
   return new Map(rows.map((row) => [row.digest, row.sizeBytes]))
 }
 
@@ -167,17 +204,19 @@ function jsonElements(db: Kysely<RegionSchema>, json: string) {
     : sql<string>`(select value from json_each(${json}))`
 }
 
-const selectManifestState = prepareQuery<RegionSchema, { repositoryId: number; digest: string }>()((db, p) =>
-  db
-    .selectFrom('manifest')
-    .select(['deleted_at', 'size_bytes'])
-    .where('repository_id', '=', p('repositoryId'))
-    .where('digest', '=', p('digest')),
+/** Whether a repository has a manifest, and whether that is in the trash. */
+export const selectManifestState = prepareQuery<RegionSchema, { repositoryId: number; digest: string }>()(
+  (db, p) =>
+    db
+      .selectFrom('manifest')
+      .select(['deleted_at', 'size_bytes'])
+      .where('repository_id', '=', p('repositoryId'))
+      .where('digest', '=', p('digest')),
 )
 
 const insertManifest = prepareQuery<
   RegionSchema,
-  Omit<PushManifestArgs, 'tags' | 'blobs' | 'children'> & { repositoryId: number; sizeBytes: number }
+  ManifestContent & { repositoryId: number; sizeBytes: number }
 >()((db, p) =>
   db.insertInto('manifest').values({
     repository_id: p('repositoryId'),
@@ -195,29 +234,46 @@ const insertManifest = prepareQuery<
   }),
 )
 
-/** Writes the manifest's row, or takes it out of the trash. Answers by how many bytes the project's use grows. */
-async function storeManifest(
+interface StoredManifest {
+  /** By how much the project's use grows. */
+  readonly addedBytes: number
+  /** How much of it was in the trash. */
+  readonly fromTrashBytes: number
+}
+
+/** Writes the manifest's row, or takes it out of the trash. */
+export async function storeManifest(
   tx: Kysely<RegionSchema>,
   repositoryId: number,
-  args: PushManifestArgs,
-): Promise<number> {
+  args: ManifestContent,
+): Promise<StoredManifest> {
   const sizeBytes = args.content.byteLength
   const known = await selectManifestState.first(tx, { repositoryId, digest: args.digest })
   if (known === undefined) {
     await insertManifest.run(tx, { ...args, repositoryId, sizeBytes })
-    return sizeBytes
+    return { addedBytes: sizeBytes, fromTrashBytes: 0 }
   }
-  if (known.deleted_at === null) return 0
-  await takeOutOfTrash(tx, repositoryId, args.digest)
-  return sizeBytes
+  if (known.deleted_at === null) return { addedBytes: 0, fromTrashBytes: 0 }
+  await takeOutOfTrash(tx, repositoryId, [args.digest])
+  return { addedBytes: sizeBytes, fromTrashBytes: sizeBytes }
 }
 
-async function takeOutOfTrash(tx: Kysely<RegionSchema>, repositoryId: number, digest: string): Promise<void> {
+/** Makes manifests in the trash live again, and forgets the tags that they had. Counts nothing. */
+export async function takeOutOfTrash(
+  tx: Kysely<RegionSchema>,
+  repositoryId: number,
+  digests: readonly string[],
+): Promise<void> {
   await tx
     .updateTable('manifest')
     .set({ deleted_at: null, purge_at: null })
     .where('repository_id', '=', repositoryId)
-    .where('digest', '=', digest)
+    .where('digest', 'in', [...digests])
+    .execute()
+  await tx
+    .deleteFrom('trashed_tag')
+    .where('repository_id', '=', repositoryId)
+    .where('digest', 'in', [...digests])
     .execute()
 }
 
@@ -238,11 +294,12 @@ const insertEdges = prepareQuery<
       on conflict do nothing`.compile(db),
 }))
 
-async function storeEdges(
+/** Writes the edges from a manifest to what it refers to. */
+export async function storeEdges(
   tx: Kysely<RegionSchema>,
   repositoryId: number,
   digest: string,
-  present: PresentTargets,
+  present: Pick<PresentTargets, 'blobs' | 'children'>,
 ): Promise<void> {
   for (const [kind, targets] of [
     ['blob', present.blobs],
@@ -253,118 +310,4 @@ async function storeEdges(
   }
 }
 
-export type DeleteManifestResult =
-  | { readonly ok: true; readonly tags: readonly string[] }
-  | { readonly ok: false; readonly reason: 'revoked' | 'no_repository' | 'no_manifest' }
-  | { readonly ok: false; readonly reason: 'referenced'; readonly manifestDigest: string }
-
-/** Tags that an audit event names; the rest is in the tags' histories. */
-const MAX_AUDITED_TAGS = 100
-
-/**
- * Puts a manifest into the trash and removes its tags, unless an index of the repository lists it. Its edges stay
- * until it is purged, so that what it refers to is still there when it is undeleted.
- */
-export const deleteManifest = defineCommand(
-  'manifest.delete',
-  async (
-    tx: Kysely<RegionSchema>,
-    args: WriteContext & { path: string; digest: string; trashMs: number },
-  ): Promise<DeleteManifestResult> => {
-    if (!(await mayStillWrite(tx, args))) return { ok: false, reason: 'revoked' }
-    const { projectId, path, digest, nowMs, actor } = args
-    const repositoryId = await lockRepositoryAt(tx, projectId, path)
-    if (repositoryId === null) return { ok: false, reason: 'no_repository' }
-    const manifest = await selectManifestState.first(tx, { repositoryId, digest })
-    if (manifest === undefined || manifest.deleted_at !== null) return { ok: false, reason: 'no_manifest' }
-    const manifestDigest = await loadLiveReferrer(tx, { repositoryId, digest, kind: 'manifest' })
-    if (manifestDigest !== null) return { ok: false, reason: 'referenced', manifestDigest }
-
-    const tags = await removeTagsOf(tx, { repositoryId, digest, nowMs, actor })
-    const purgeAt = nowMs + args.trashMs
-    await tx
-      .updateTable('manifest')
-      .set({ deleted_at: nowMs, purge_at: purgeAt })
-      .where('repository_id', '=', repositoryId)
-      .where('digest', '=', digest)
-      .execute()
-    await enqueueGcTask(
-      tx,
-      { kind: 'purge_manifest', projectId, repositoryId, digest },
-      { dueAt: purgeAt, reason: 'its time in the trash has ended' },
-    )
-    await insertRegionAudit(tx, {
-      projectId,
-      at: nowMs,
-      actor,
-      action: 'manifest.delete',
-      target: `${path}@${digest}`,
-      detail: { tags: tags.slice(0, MAX_AUDITED_TAGS), tagCount: tags.length },
-      requestId: args.requestId,
-    })
-    await changeUsage(tx, projectId, -manifest.size_bytes)
-    return { ok: true, tags }
-  },
-)
-
-export type UndeleteManifestResult =
-  | { readonly ok: true; readonly usage: ProjectUsage }
-  | { readonly ok: false; readonly reason: 'revoked' | 'no_repository' | 'not_in_trash' | 'project_deleted' }
-  | { readonly ok: false; readonly reason: 'over_quota'; readonly usage: ProjectUsage }
-  /** Something that it refers to was deleted since: restore or push that first. */
-  | { readonly ok: false; readonly reason: 'incomplete'; readonly digests: readonly string[] }
-
-/** Takes a manifest out of the trash, and tags it when `tags` says so. What it refers to must all be there. */
-export const undeleteManifest = defineCommand(
-  'manifest.undelete',
-  async (
-    tx: Kysely<RegionSchema>,
-    args: WriteContext & { path: string; digest: string; tags: readonly string[] },
-  ): Promise<UndeleteManifestResult> => {
-    if (!(await mayStillWrite(tx, args))) return { ok: false, reason: 'revoked' }
-    const { projectId, path, digest, nowMs, actor } = args
-    const repositoryId = await lockRepositoryAt(tx, projectId, path)
-    if (repositoryId === null) return { ok: false, reason: 'no_repository' }
-    const manifest = await selectManifestState.first(tx, { repositoryId, digest })
-    if (manifest === undefined || manifest.deleted_at === null) return { ok: false, reason: 'not_in_trash' }
-    const digests = await missingTargets(tx, repositoryId, digest)
-    if (digests.length > 0) return { ok: false, reason: 'incomplete', digests }
-
-    await takeOutOfTrash(tx, repositoryId, digest)
-    for (const tag of args.tags) await writeTag(tx, { repositoryId, tag, digest, nowMs, actor })
-    await insertRegionAudit(tx, {
-      projectId,
-      at: nowMs,
-      actor,
-      action: 'manifest.undelete',
-      target: `${path}@${digest}`,
-      detail: { tags: args.tags },
-      requestId: args.requestId,
-    })
-    const settled = await settleUsage(tx, projectId, manifest.size_bytes)
-    if (!settled.ok) throw new Rollback(settled)
-    return { ok: true, usage: settled.usage }
-  },
-)
-
-/** Targets of a manifest's edges that the repository does not show. */
-async function missingTargets(
-  tx: Kysely<RegionSchema>,
-  repositoryId: number,
-  manifestDigest: string,
-): Promise<string[]> {
-  const rows = await sql<{ digest: string }>`
-    select edge.target_digest as digest
-    from manifest_reference edge
-    left join repository_blob member
-      on edge.target_kind = 'blob' and member.repository_id = edge.repository_id and member.digest = edge.target_digest
-    left join manifest child
-      on edge.target_kind = 'manifest' and child.repository_id = edge.repository_id
-      and child.digest = edge.target_digest and child.deleted_at is null
-    where edge.repository_id = ${repositoryId} and edge.manifest_digest = ${manifestDigest}
-      and member.digest is null and child.digest is null
-    order by edge.target_digest`.execute(tx)
-  return rows.rows.map((row) => row.digest)
-}
-
-export const manifestCommands = [pushManifest, deleteManifest, undeleteManifest]
+export const manifestCommands = [pushManifest]

@@ -55,7 +55,7 @@ export interface ProjectBytes {
   readonly repositoryCount: number
 }
 
-/** What a project holds in this region. Costs one look at each of its blobs and manifests in the trash. */
+/** What a project holds in this region. Costs one look at each of its repositories. */
 export async function loadProjectBytes(
   reader: Kysely<RegionSchema>,
   projectId: string,
@@ -63,10 +63,7 @@ export async function loadProjectBytes(
   const { rows } = await sql<Record<string, number | null>>`
     select
       (select used_bytes from project_usage where project_id = ${projectId}) as used,
-      (select sum(size_bytes) from blob where project_id = ${projectId} and state = 'trashed') as trashed_blobs,
-      (select sum(manifest.size_bytes) from repository
-        join manifest on manifest.repository_id = repository.id and manifest.deleted_at is not null
-        where repository.project_id = ${projectId}) as trashed_manifests,
+      (select trashed_bytes from project_usage where project_id = ${projectId}) as trashed,
       (select count(*) from repository where project_id = ${projectId} and exists (
         select 1 from manifest where manifest.repository_id = repository.id and manifest.deleted_at is null
       )) as repositories
@@ -74,7 +71,7 @@ export async function loadProjectBytes(
   const row = rows[0] ?? {}
   return {
     usedBytes: Number(row['used'] ?? 0),
-    trashedBytes: Number(row['trashed_blobs'] ?? 0) + Number(row['trashed_manifests'] ?? 0),
+    trashedBytes: Number(row['trashed'] ?? 0),
     repositoryCount: Number(row['repositories'] ?? 0),
   }
 }

@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import { defineCommand } from '../database.ts'
 import { lockRepository } from '../dialect.ts'
 import type { RegionSchema } from '../region-schema.ts'
+import { findMovedImmutableTag, type ImmutablePatterns, type ImmutableTag } from './immutable-tag.ts'
 import { insertRegionAudit } from './region-audit.ts'
 import { writeTag } from './tag.ts'
 import type { WriteContext } from './write-context.ts'
@@ -16,11 +17,14 @@ export interface RestoreTagArgs extends Omit<WriteContext, 'guard'> {
   readonly fromVersion: number
   /** Restore only if the tag does not exist now. */
   readonly onlyIfDeleted: boolean
+  /** Of the project's rules those about this repository. */
+  readonly immutable: ImmutablePatterns
 }
 
 export type RestoreTagResult =
   | { readonly ok: true; readonly version: number }
   | { readonly ok: false; readonly reason: 'no_repository' | 'no_manifest' | 'not_deleted' }
+  | ({ readonly ok: false; readonly reason: 'immutable_tag' } & ImmutableTag)
 
 /** Points a tag again at a manifest of its history. That is a new version, as each change of a tag is. */
 export const restoreTag = defineCommand<RegionSchema, RestoreTagArgs, RestoreTagResult>(
@@ -32,6 +36,8 @@ export const restoreTag = defineCommand<RegionSchema, RestoreTagArgs, RestoreTag
       return { ok: false, reason: 'not_deleted' }
     }
     if (!(await manifestIsLive(tx, repositoryId, digest))) return { ok: false, reason: 'no_manifest' }
+    const moved = await findMovedImmutableTag(tx, { ...args, tags: [tag] })
+    if (moved !== null) return { ok: false, reason: 'immutable_tag', ...moved }
     const version = await writeTag(tx, { repositoryId, tag, digest, nowMs, actor })
     await insertRegionAudit(tx, {
       projectId: args.projectId,

@@ -1,6 +1,7 @@
 import { type Kysely, sql } from 'kysely'
-import { defineCommand } from '../database.ts'
+import { defineCommand, Rollback } from '../database.ts'
 import type { RegionSchema, TagHistoryRow, TagRow } from '../region-schema.ts'
+import { type ImmutablePatterns, isImmutable } from './immutable-tag.ts'
 import { prepareQuery } from './prepared-query.ts'
 import { insertRegionAudit } from './region-audit.ts'
 import { loadRepositoryId, lockRepositoryAt } from './repository.ts'
@@ -45,6 +46,15 @@ const upsertTag = prepareQuery<RegionSchema, TagKey & { digest: string; version:
       ),
 )
 
+const noteUntagged = prepareQuery<RegionSchema, TagKey & { digest: string; nowMs: number }>()((db, p) => ({
+  compile: () =>
+    sql`
+      insert into untagged_manifest (repository_id, digest, since)
+      select repository_id, digest, cast(${p('nowMs')} as bigint) from tag
+      where repository_id = ${p('repositoryId')} and name = ${p('tag')} and digest <> ${p('digest')}
+      on conflict (repository_id, digest) do update set since = excluded.since`.compile(db),
+}))
+
 /**
  * Points a tag at a manifest of the repository and records it, inside a command that holds the repository's lock.
  * Every acknowledged push makes a version, also one that changes nothing: so the history tells of each of them, and
@@ -56,54 +66,56 @@ export async function writeTag(
 ): Promise<number> {
   const inserted = await insertHistory.first(tx, tag)
   if (inserted === undefined) throw new Error('a tag version was not written')
+  await noteUntagged.run(tx, tag)
   await upsertTag.run(tx, { ...tag, version: inserted.version })
   return inserted.version
 }
 
-/** Removes every tag that points at a manifest, each with its history row. Answers the tags' names. */
+/**
+ * Removes every tag that points at the manifests (of one repository, on their way to the trash), each with its history
+ * row, and notes them for an undelete. Answers the tags' names.
+ */
 export async function removeTagsOf(
   tx: Kysely<RegionSchema>,
-  target: { repositoryId: number; digest: string; nowMs: number; actor: string },
+  target: { repositoryId: number; digests: readonly string[] | 'all'; nowMs: number; actor: string },
 ): Promise<string[]> {
-  const { repositoryId, digest, nowMs, actor } = target
+  const { repositoryId, digests, nowMs, actor } = target
+  const which = sql`repository_id = ${repositoryId} and ${
+    digests === 'all' ? sql`1 = 1` : sql`digest in (${sql.join([...digests])})`
+  }`
   await sql`
     insert into tag_history (repository_id, tag, version, digest, at, actor)
     select repository_id, name, version + 1, null, cast(${nowMs} as bigint), cast(${actor} as text)
-    from tag where repository_id = ${repositoryId} and digest = ${digest}`.execute(tx)
-  const removed = await tx
-    .deleteFrom('tag')
-    .where('repository_id', '=', repositoryId)
-    .where('digest', '=', digest)
-    .returning('name')
-    .execute()
-  return removed.map((row) => row.name)
+    from tag where ${which}`.execute(tx)
+  await sql`
+    insert into trashed_tag (repository_id, digest, tag)
+    select repository_id, digest, name from tag where ${which} on conflict do nothing`.execute(tx)
+  await sql`
+    delete from last_pull where repository_id = ${repositoryId}
+      and reference in (select name from tag where ${which})`.execute(tx)
+  const removed = await sql<{ name: string }>`delete from tag where ${which} returning name`.execute(tx)
+  return removed.rows.map((row) => row.name)
 }
 
 export type DeleteTagResult =
   /** What it pointed at, and the version that its deletion is. */
   | { readonly ok: true; readonly digest: string; readonly version: number }
-  | { readonly ok: false; readonly reason: 'revoked' | 'no_repository' | 'no_tag' }
+  | { readonly ok: false; readonly reason: 'revoked' | 'no_repository' | 'no_tag' | 'immutable_tag' }
 
-/** Deletes a tag. Its manifest stays. */
+/** Deletes a tag, unless it is immutable. Its manifest stays. */
 export const deleteTag = defineCommand(
   'tag.delete',
   async (
     tx: Kysely<RegionSchema>,
-    args: WriteContext & { path: string; tag: string },
+    args: WriteContext & { path: string; tag: string; immutable: ImmutablePatterns },
   ): Promise<DeleteTagResult> => {
     if (!(await mayStillWrite(tx, args))) return { ok: false, reason: 'revoked' }
     const { projectId, path, tag, nowMs, actor } = args
     const repositoryId = await lockRepositoryAt(tx, projectId, path)
     if (repositoryId === null) return { ok: false, reason: 'no_repository' }
-    const removed = await tx
-      .deleteFrom('tag')
-      .where('repository_id', '=', repositoryId)
-      .where('name', '=', tag)
-      .returning('digest')
-      .executeTakeFirst()
-    if (removed === undefined) return { ok: false, reason: 'no_tag' }
-    const history = await insertHistory.first(tx, { repositoryId, tag, digest: null, nowMs, actor })
-    if (history === undefined) throw new Error('a tag version was not written')
+    const removed = await removeTag(tx, { repositoryId, tag, nowMs, actor })
+    if (removed === null) return { ok: false, reason: 'no_tag' }
+    if (isImmutable(args.immutable, tag)) throw new Rollback({ ok: false, reason: 'immutable_tag' })
     await insertRegionAudit(tx, {
       projectId,
       at: nowMs,
@@ -113,9 +125,39 @@ export const deleteTag = defineCommand(
       detail: { digest: removed.digest },
       requestId: args.requestId,
     })
-    return { ok: true, digest: removed.digest, version: history.version }
+    return { ok: true, ...removed }
   },
 )
+
+/** Removes one tag, inside a command that holds the repository's lock. Null: there is no such tag. */
+export async function removeTag(
+  tx: Kysely<RegionSchema>,
+  target: TagKey & { nowMs: number; actor: string },
+): Promise<{ digest: string; version: number } | null> {
+  const { repositoryId, tag } = target
+  const removed = await tx
+    .deleteFrom('tag')
+    .where('repository_id', '=', repositoryId)
+    .where('name', '=', tag)
+    .returning('digest')
+    .executeTakeFirst()
+  if (removed === undefined) return null
+  const history = await insertHistory.first(tx, { ...target, digest: null })
+  if (history === undefined) throw new Error('a tag version was not written')
+  await tx
+    .insertInto('untagged_manifest')
+    .values({ repository_id: repositoryId, digest: removed.digest, since: target.nowMs })
+    .onConflict((conflict) =>
+      conflict.columns(['repository_id', 'digest']).doUpdateSet({ since: target.nowMs }),
+    )
+    .execute()
+  await tx
+    .deleteFrom('last_pull')
+    .where('repository_id', '=', repositoryId)
+    .where('reference', '=', tag)
+    .execute()
+  return { digest: removed.digest, version: history.version }
+}
 
 const selectTagNames = prepareQuery<
   RegionSchema,
