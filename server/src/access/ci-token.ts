@@ -71,8 +71,8 @@ export function readCiToken(text: string): UnverifiedCiToken | null {
   const header = readSegment(text, 0)
   const payload = readSegment(text, 1)
   if (header === null || payload === null) return null
-  const { alg, typ } = header
-  if (typeof alg !== 'string' || !ALGORITHMS.includes(alg)) return null
+  const { alg, typ, crit } = header
+  if (typeof alg !== 'string' || !ALGORITHMS.includes(alg) || crit !== undefined) return null
   if (typ !== undefined && (typeof typ !== 'string' || typ.toUpperCase() !== 'JWT')) return null
   const { iss } = payload
   return typeof iss === 'string' && iss !== '' ? { text, issuer: iss, claims: payload } : null

@@ -8,17 +8,26 @@ import type { Database } from '@berth/server/metastore/database'
 import { openPostgresDatabase } from '@berth/server/metastore/postgres/database'
 import { createApiKey, revokeApiKey, rotateApiKey } from '@berth/server/metastore/queries/api-key'
 import { createProject, deleteProject, updateProject } from '@berth/server/metastore/queries/project'
+import {
+  createTrustRule,
+  type NewTrustRule,
+  removeTrustRule,
+  type TrustRuleSettings,
+  updateTrustRule,
+} from '@berth/server/metastore/queries/trust-rule'
 import type { RegionSchema } from '@berth/server/metastore/region-schema'
 import { openSqliteDatabase } from '@berth/server/metastore/sqlite/database'
 import { startSqliteWriter } from '@berth/server/metastore/sqlite/writer'
 import { type AccessSource, createDatabaseAccessSource } from '@berth/server/access/access-source'
-import { hashSecret, keyWithSecret, type MintedKey, mintKey } from '@berth/server/access/key'
+import { hashSecret, keyWithSecret, type MintedKey, mintKey, mintKeyId } from '@berth/server/access/key'
 import {
   createRegionAccess,
   type RegionAccess,
   type RegionAccessOptions,
 } from '@berth/server/access/region-access'
 import { waitUntilApplied } from '@berth/server/access/revocation'
+
+import { AUDIENCE } from './issuer.ts'
 
 export const REGION = { id: 'local', host: 'localhost:5000' }
 export const ROOT_SECRET = new Uint8Array(32).fill(3)
@@ -52,6 +61,11 @@ export interface TestStack {
     keyId: string,
     overlapUntil: number | null,
   ): Promise<{ key: MintedKey; seq: number }>
+  /** Trusts jobs of the repository 4711 at `issuer`, for pull and push in the whole project. */
+  createRule(projectId: string, issuer: string, rule?: Partial<NewTrustRule>): Promise<NewTrustRule>
+  /** Returns the number of the change. */
+  updateRule(rule: NewTrustRule, settings: Partial<TrustRuleSettings>): Promise<number>
+  removeRule(rule: NewTrustRule): Promise<number>
   /** Waits as the console does, in a region that a handle from `openRegion` belongs to. */
   settle(db: Database<RegionSchema>, seq?: number): Promise<void>
   /** Closes every handle that `openRegion` and `openAccess` gave out. */
@@ -120,6 +134,7 @@ function stackOver(databases: Databases): TestStack {
       return access
     },
     ...consoleOver(control, peppers),
+    ...rulesOver(control),
     async settle(db, seq) {
       const applied = await waitUntilApplied({
         source,
@@ -139,11 +154,22 @@ function stackOver(databases: Databases): TestStack {
 
 type Console = Pick<
   TestStack,
-  'createProject' | 'publish' | 'deleteProject' | 'createKey' | 'revoke' | 'rotate'
+  | 'createProject'
+  | 'publish'
+  | 'deleteProject'
+  | 'createKey'
+  | 'revoke'
+  | 'rotate'
+  | 'createRule'
+  | 'updateRule'
+  | 'removeRule'
 >
 
 /** What the console does, on its database. */
-function consoleOver(control: Database<ControlSchema>, peppers: ReadonlyMap<number, KeyObject>): Console {
+function consoleOver(
+  control: Database<ControlSchema>,
+  peppers: ReadonlyMap<number, KeyObject>,
+): Omit<Console, keyof RuleConsole> {
   const origin = () => ({ actor: 'operator', requestId: 'test', nowMs: Date.now() })
   const hmacOf = (key: MintedKey) => hashSecret(peppers.get(1) as KeyObject, key.secret)
 
@@ -190,6 +216,47 @@ function consoleOver(control: Database<ControlSchema>, peppers: ReadonlyMap<numb
       const args = { projectId, id, origin: origin(), overlapUntil, ...secret }
       return { key, seq: succeeded(await control.run(rotateApiKey, args)).seq }
     },
+  }
+}
+
+type RuleConsole = Pick<TestStack, 'createRule' | 'updateRule' | 'removeRule'>
+
+function rulesOver(control: Database<ControlSchema>): RuleConsole {
+  const origin = () => ({ actor: 'operator', requestId: 'test', nowMs: Date.now() })
+  return {
+    async createRule(projectId, issuer, more = {}) {
+      const rule: NewTrustRule = {
+        id: `rule_${mintKeyId()}`,
+        projectId,
+        provider: 'github_actions',
+        issuer,
+        name: 'test',
+        audience: AUDIENCE,
+        conditions: { repository_id: '4711' },
+        actions: ['pull', 'push'],
+        repositories: ['**'],
+        regions: [],
+        cidrs: [],
+        sessionSeconds: 900,
+        exchangeOnly: false,
+        enabled: true,
+        ...more,
+      }
+      succeeded(await control.run(createTrustRule, { rule, origin: origin() }))
+      return rule
+    },
+    async updateRule(rule, change) {
+      const { id, projectId, provider: _provider, issuer: _issuer, ...settings } = rule
+      const readAt = await control.reader
+        .selectFrom('trust_rule')
+        .select(['updated_at', 'version'])
+        .where('id', '=', id)
+        .executeTakeFirstOrThrow()
+      const args = { id, projectId, origin: origin(), settings: { ...settings, ...change }, readAt }
+      return succeeded(await control.run(updateTrustRule, args)).seq
+    },
+    removeRule: async ({ id, projectId }) =>
+      succeeded(await control.run(removeTrustRule, { id, projectId, origin: origin() })).seq,
   }
 }
 
