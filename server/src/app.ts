@@ -2,6 +2,7 @@ import { createSecretKey, randomUUID } from 'node:crypto'
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { type AccessSource, createDatabaseAccessSource } from './access/access-source.ts'
 import { type AddressSet, parseCidrs } from './access/cidr.ts'
+import { createControlRefusalLog, createRegionRefusalLog } from './access/refusal-log.ts'
 import { createRegionAccess, type RegionAccess } from './access/region-access.ts'
 import { waitUntilApplied } from './access/revocation.ts'
 import type { Config } from './config/config.ts'
@@ -186,11 +187,14 @@ async function startRegistry(
   cleanup.defer(() => clock.close())
   const access = startAccess(setting, storage, clock, shared)
   cleanup.defer(() => access.close())
+  const refusals = createRegionRefusalLog(storage.db, { log, nowMs: () => clock.nowMs() })
+  cleanup.defer(() => refusals.close())
   return createRegistryHandler({
     region: { id: setting.id, name: setting.name, host: setting.host },
     externalOrigin: `${config.scheme}://${setting.host}`,
     ...storage,
     access,
+    refusals,
     limits: config,
     delivery: deliveryOf(config, setting.id),
     clock,
@@ -198,8 +202,8 @@ async function startRegistry(
     metrics,
     trustedProxies: shared.trustedProxies,
     outgoing: shared.outgoing,
+    rootKeys: shared.installation.rootKeys,
     upstreamEndpoints: shared.upstreamEndpoints,
-    vault: shared.vault,
   })
 }
 
@@ -259,6 +263,8 @@ async function createControl(
   const { config, installation, source, version, log, metrics, trustedProxies } = shared
   const clock = await startDatabaseClock(db)
   cleanup.defer(() => clock.close())
+  const refusals = createControlRefusalLog(db, { log, nowMs: () => clock.nowMs() })
+  cleanup.defer(() => refusals.close())
   const { auditRetentionMs } = config
   cleanup.defer(startControlJobs({ db, auditRetentionMs, log, metrics }))
   const watched = regions.map(({ id, storage }) => ({ id, db: storage.db }))

@@ -8,12 +8,16 @@ import { type Client, createClient } from '@berth/api/client'
 import { pino } from 'pino'
 import { type AccessSource, createDatabaseAccessSource } from '../../server/src/access/access-source.ts'
 import { type AddressSet, parseCidrs } from '../../server/src/access/cidr.ts'
+import { createRegionRefusalLog } from '../../server/src/access/refusal-log.ts'
 import { createRegionAccess } from '../../server/src/access/region-access.ts'
 import { waitUntilApplied } from '../../server/src/access/revocation.ts'
 import { type Config, loadConfig } from '../../server/src/config/config.ts'
 import { createConsole } from '../../server/src/control/console.ts'
 import { type Installation, openInstallation } from '../../server/src/control/installation/service.ts'
+import { derivePeopleSettings } from '../../server/src/control/people/settings.ts'
 import type { ControlRuntime } from '../../server/src/control/runtime.ts'
+import { projectKeyStore } from '../../server/src/metastore/queries/project-key.ts'
+import { createVault } from '../../server/src/vault/vault.ts'
 import { createDrivers, type RegionStorage } from '../../server/src/drivers.ts'
 import { GarbageCollector, type GcCycleOptions } from '../../server/src/jobs/gc.ts'
 import { expireUploads } from '../../server/src/jobs/upload-expiry.ts'
@@ -220,12 +224,15 @@ async function createRegistry(parts: Parts, cleanup: AsyncDisposableStack): Prom
   })
   cleanup.defer(() => access.close())
   await access.refresh()
+  const refusals = createRegionRefusalLog(db, { log, nowMs: clock.nowMs })
+  cleanup.defer(() => refusals.close())
   return createRegistryHandler({
     region: REGION,
     externalOrigin: `http://${HOST}`,
     ...storage,
     db,
     access,
+    refusals,
     limits: {
       ...config,
       inlineLimitBytes: INLINE_LIMIT_BYTES,
@@ -269,6 +276,7 @@ function createControl(parts: Parts): ControlRuntime {
     namespaceReservationMs: 90 * 24 * 3_600_000,
     setupTokenHmac: null,
     pepper: { version: PEPPER_VERSION, key: parts.pepper },
+    people: derivePeopleSettings(installation.installationKey, null),
     revocation: {
       async waitUntilApplied(seq) {
         const regions = [{ id: REGION.id, db: storage.db }]
@@ -284,6 +292,8 @@ function createControl(parts: Parts): ControlRuntime {
     trustedProxies: noProxies(),
     outgoing: createOutgoing({ allow: [], extraCaPem: null, userAgent: 'berth/test' }),
     upstreamEndpoints: new Map(),
+    vault: createVault({ roots: installation.rootKeys, keys: projectKeyStore(parts.controlDb) }),
+    rootKeys: installation.rootKeys,
   }
 }
 

@@ -12,6 +12,7 @@ import { registryHandlers } from './registries/routes.ts'
 import { repositoryHandlers } from './repositories/routes.ts'
 import { tagHandlers } from './tags/routes.ts'
 import { usageHandlers } from './usage/routes.ts'
+import { vaultHandlers } from './vault/routes.ts'
 import { whoamiHandlers } from './whoami/routes.ts'
 
 /** The handler of every operation. */
@@ -28,6 +29,7 @@ export const HANDLERS: Handlers = {
   ...tagHandlers,
   ...manifestHandlers,
   ...usageHandlers,
+  ...vaultHandlers,
   ...gcHandlers,
   ...auditEventHandlers,
 }

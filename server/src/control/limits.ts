@@ -15,6 +15,9 @@ export const MAX_URL_LENGTH = 8 * 1024
 /** Longest Authorization header that is looked at, in characters. */
 export const MAX_AUTHORIZATION_LENGTH = 1_024
 
+/** How often a secret is sealed again when the project's key was replaced meanwhile. */
+export const SEAL_ATTEMPTS = 5
+
 /** How often a namespace that is made from a name is tried with a number behind it. */
 export const NAMESPACE_ATTEMPTS = 20
 

@@ -1,4 +1,5 @@
 import type { AddressSet } from '../access/cidr.ts'
+import type { RefusalLog } from '../access/refusal-log.ts'
 import type { RegionAccess } from '../access/region-access.ts'
 import type { BlobStore } from '../blobstore/blobstore.ts'
 import type { Database } from '../metastore/database.ts'
@@ -7,8 +8,8 @@ import type { UploadSessionStore } from '../metastore/session-store.ts'
 import type { Outgoing } from '../outgoing/outgoing.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
-import type { Vault } from '../vault/vault.ts'
 import type { UpstreamEndpoints } from '../upstream/registry-place.ts'
+import type { RootKeys } from '../vault/root-keys.ts'
 import type { RegistryLimits } from './limits.ts'
 
 /** How blob content reaches a client. */
@@ -33,6 +34,7 @@ export interface RegionRuntime {
   readonly sessions: UploadSessionStore
   readonly blobs: BlobStore
   readonly access: RegionAccess
+  readonly refusals: RefusalLog
   readonly limits: RegistryLimits
   readonly delivery: BlobDelivery
   /** By the database's clock where there are several processes. */
@@ -43,8 +45,8 @@ export interface RegionRuntime {
   readonly trustedProxies: AddressSet
   /** The guard of every call that a user can aim. */
   readonly outgoing: Outgoing
-  /** Opens the stored logins of third-party registries. */
-  readonly vault: Vault
+  /** What the stored passwords of connected registries can be opened with, through their projects' keys. */
+  readonly rootKeys: RootKeys
   /** Other places for the hosts of third-party registries: see BERTH_UPSTREAM_ENDPOINTS. */
   readonly upstreamEndpoints: UpstreamEndpoints
 }

@@ -51,6 +51,7 @@ function toApiKey(row: ApiKeyRow, lastUsedAt: number | null, nowMs: number): Api
     createdAt: toTimestamp(row.created_at),
     createdBy: row.created_by,
     userId: row.user_id,
+    registry: row.registry_id,
     expiresAt: toTimestampOrNull(row.expires_at),
     expiresSoon: stateOf(row, nowMs) === 'active' && expiresSoon(row, nowMs),
     revokedAt: toTimestampOrNull(row.revoked_at),
@@ -219,5 +220,12 @@ export async function endOverlap(
 
 function succeeded(outcome: ApiKeyChange): Extract<ApiKeyChange, { ok: true }> {
   if (outcome.ok) return outcome
-  throw new ApiError(outcome.reason === 'not_found' ? 'api_key_not_found' : 'api_key_inactive')
+  switch (outcome.reason) {
+    case 'not_found':
+      throw new ApiError('api_key_not_found')
+    case 'inactive':
+      throw new ApiError('api_key_inactive')
+    case 'belongs_to_registry':
+      throw new ApiError('api_key_of_registry')
+  }
 }

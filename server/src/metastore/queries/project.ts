@@ -117,6 +117,8 @@ export interface NewProject {
   readonly quotaBytes: number | null
   readonly publicRepositories: readonly string[]
   readonly allowSparseIndexes: boolean
+  /** Null: the first region. */
+  readonly homeRegionId?: string | null
 }
 
 /** `seq`: the access change to wait for. */
@@ -160,6 +162,7 @@ export const createProject = defineCommand<
       quota_bytes: project.quotaBytes,
       public_repositories: JSON.stringify(project.publicRepositories),
       allow_sparse_indexes: project.allowSparseIndexes ? 1 : 0,
+      home_region_id: project.homeRegionId ?? null,
       created_at: origin.nowMs,
       deleted_at: null,
       was_public: project.publicRepositories.length > 0 ? 1 : 0,

@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import type { ControlSchema, ProjectKeyRow } from '../control-schema.ts'
 import { defineCommand, defineErasingCommand } from '../database.ts'
 import { dialectOf, lockForUpdate } from '../dialect.ts'
+import { publishAccessChange } from './access-feed.ts'
 import { type ChangeOrigin, insertControlAuditEvent } from './control-audit.ts'
 import { projectKeyIsThere, type StoredProjectKey } from './project-key.ts'
 import { SEALED_COLUMNS } from './sealed-column.ts'
@@ -62,13 +63,20 @@ export async function listKeysOfOtherRoots(
     .execute()
 }
 
-/** Replaces wrapped project keys by the same ones under another root key, where nothing else has changed them. */
+/**
+ * Replaces wrapped project keys by the same ones under another root key, where nothing else has changed them. Regions
+ * have copies beside the logins of third-party registries: they are told.
+ */
 export const replaceWrappedKeys = defineErasingCommand<
   ControlSchema,
-  { readonly keys: readonly { readonly before: string; readonly after: StoredProjectKey }[] },
+  {
+    readonly keys: readonly { readonly before: string; readonly after: StoredProjectKey }[]
+    readonly nowMs: number
+  },
   { readonly replaced: number }
->('vault.replace_wrapped_keys', async (tx, { keys }) => {
+>('vault.replace_wrapped_keys', async (tx, { keys, nowMs }) => {
   let replaced = 0
+  const projectIds = new Set<string>()
   for (const { before, after } of keys) {
     const result = await tx
       .updateTable('project_key')
@@ -77,10 +85,30 @@ export const replaceWrappedKeys = defineErasingCommand<
       .where('version', '=', after.version)
       .where('wrapped', '=', before)
       .executeTakeFirst()
-    replaced += Number(result.numUpdatedRows)
+    if (result.numUpdatedRows === 0n) continue
+    replaced += 1
+    projectIds.add(after.projectId)
   }
+  await publishStoredLogins(tx, projectIds, nowMs)
   return { replaced }
 })
+
+async function publishStoredLogins(
+  tx: Kysely<ControlSchema>,
+  projectIds: ReadonlySet<string>,
+  nowMs: number,
+): Promise<void> {
+  if (projectIds.size === 0) return
+  const rows = await tx
+    .selectFrom('registry')
+    .select('id')
+    .where('project_id', 'in', [...projectIds])
+    .where('provider', '!=', 'managed')
+    .where('sealed_password', 'is not', null)
+    .orderBy('id')
+    .execute()
+  for (const { id } of rows) await publishAccessChange(tx, 'registry', id, nowMs)
+}
 
 /** When the re-keying of projects that is under way began; null: none is. */
 export async function loadRekeyStart(reader: Kysely<ControlSchema>): Promise<number | null> {
