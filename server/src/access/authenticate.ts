@@ -5,6 +5,7 @@ import { isSecretVersionValid } from '../metastore/queries/access-guard.ts'
 import type { CiTokenMode } from '../metastore/queries/ci-token.ts'
 import type { AccessDirectory } from './access-directory.ts'
 import type { Authentication } from './authentication.ts'
+import type { Denial, DenialDetail, DenialRule } from './denial.ts'
 import { parseAuthorization } from './authorization-header.ts'
 import type { CiSignIn } from './ci-sign-in.ts'
 import { jwtType, looksLikeJwt } from './ci-token.ts'
@@ -51,6 +52,8 @@ interface Refusal {
   readonly reason: 'invalid' | 'expired' | 'revoked'
   readonly message: string
   readonly label: string | null
+  /** Left out: nothing more is known than the reason. */
+  readonly denial?: Denial
 }
 
 type Check = { readonly ok: true; readonly principal: Principal } | Refusal
@@ -66,6 +69,7 @@ const NOT_VALID = 'The API key is not valid.'
 const TOKEN_NOT_VALID = 'The token is not valid here. Get a new one from the token endpoint.'
 const TOKEN_EXPIRED = 'The token has expired.'
 const RULE_ENDED = 'The trust rule of this token was changed, switched off or removed.'
+const TOKEN_EXPIRED_DENIAL: Denial = { rule: 'token_expired', detail: {}, projectId: null }
 const NO_HASH = new Uint8Array(32)
 
 /** Finds out who is asking. Looks at sizes and shapes first, then at the key's record, and asks the limit last. */
@@ -75,9 +79,20 @@ export function createAuthenticator(options: AuthenticatorOptions): Authenticato
       const outcome = await check()
       if (outcome.ok) return outcome
       const { label, reason, message } = outcome
+      const denial: Denial = outcome.denial ?? {
+        rule: `credential_${reason}`,
+        detail: { message },
+        projectId: null,
+      }
       const retryAfterSeconds = label === null ? null : await options.failures.count(label, clientAddress)
-      if (retryAfterSeconds !== null) return { ok: false, reason: 'rate_limited', retryAfterSeconds }
-      return { ok: false, reason, message }
+      if (retryAfterSeconds === null) return { ok: false, reason, message, denial }
+      const detail = { ...denial.detail, failure: denial.rule, retryAfterSeconds }
+      return {
+        ok: false,
+        reason: 'rate_limited',
+        retryAfterSeconds,
+        denial: { ...denial, rule: 'too_many_failures', detail },
+      }
     } catch (error) {
       if (!(error instanceof DatabaseUnavailableError) && !(error instanceof IssuerUnavailableError))
         throw error
@@ -129,7 +144,8 @@ async function checkPassword(
   const record = await options.directory.loadKey(shown.id)
   const secretVersion = matchSecret(options.peppers, record, shown.secret, options.nowMs())
   if (record === null || secretVersion === null || record.kind !== shown.kind) {
-    return { ok: false, reason: 'invalid', message: NOT_VALID, label: shown.id }
+    const denial = wrongSecret(options, record, shown)
+    return { ok: false, reason: 'invalid', message: NOT_VALID, label: shown.id, denial }
   }
   return admit(
     options,
@@ -146,18 +162,20 @@ async function checkToken(
   clientAddress: string,
 ): Promise<Check> {
   const verdict = await options.tokens.verify(type, text)
-  if (verdict.status === 'invalid') return guess(TOKEN_NOT_VALID, text)
-  if (verdict.status === 'expired') return refuse('expired', TOKEN_EXPIRED)
+  if (verdict.status === 'invalid') return guess(TOKEN_NOT_VALID, text, 'token_invalid')
+  if (verdict.status === 'expired') return refuse('expired', TOKEN_EXPIRED, TOKEN_EXPIRED_DENIAL)
   const { subject, access } = verdict.token
   const isExpired = verdict.status === 'grace'
   // Uploads go on with access tokens of keys: nothing else is good for anything after its expiry.
-  if (isExpired && (type === 'refresh' || subject === null)) return refuse('expired', TOKEN_EXPIRED)
+  if (isExpired && (type === 'refresh' || subject === null))
+    return refuse('expired', TOKEN_EXPIRED, TOKEN_EXPIRED_DENIAL)
   if (subject === null) return { ok: true, principal: { kind: 'anonymous' } }
   const record = await options.directory.loadKey(subject.keyId)
   const { secretVersion } = subject
   if (record === null || record.projectId !== subject.projectId) return refuse('invalid', TOKEN_NOT_VALID)
   if (!isSecretVersionValid(record, secretVersion, options.nowMs())) {
-    return refuse('revoked', record.kind === 'r' ? RULE_ENDED : 'The API key of this token was replaced.')
+    const message = record.kind === 'r' ? RULE_ENDED : 'The API key of this token was replaced.'
+    return refuse('revoked', message, denialOf(record, 'key_replaced', { shown: 'token' }))
   }
   const tokenAccess = type === 'access' ? access : null
   return admit(
@@ -220,25 +238,32 @@ async function admit(
   const nowMs = options.nowMs()
   const isRule = record.kind === 'r'
   if (record.revokedAt !== null) {
-    return refuse('revoked', isRule ? RULE_ENDED : 'This API key was revoked.')
+    const denial = denialOf(record, 'key_revoked', { revokedAt: record.revokedAt })
+    return refuse('revoked', isRule ? RULE_ENDED : 'This API key was revoked.', denial)
   }
   if (record.expiresAt !== null && record.expiresAt <= nowMs) {
-    return refuse('expired', 'This API key has expired.')
+    const denial = denialOf(record, 'key_expired', { expiresAt: record.expiresAt })
+    return refuse('expired', 'This API key has expired.', denial)
   }
   if (record.regions.length > 0 && !record.regions.includes(options.regionId)) {
-    return refuse('invalid', 'This API key is not for this region.')
+    const denial = denialOf(record, 'key_region', { region: options.regionId, regions: record.regions })
+    return refuse('invalid', 'This API key is not for this region.', denial)
   }
   if (record.addresses !== null && !record.addresses.contains(clientAddress)) {
-    return refuse('invalid', 'This API key may not be used from this address.')
+    const denial = denialOf(record, 'key_address', { address: clientAddress })
+    return refuse('invalid', 'This API key may not be used from this address.', denial)
   }
   const project = await options.directory.loadProject(record.projectId)
-  if (project === null || project.isDeleted) return refuse('revoked', 'The project of this key was deleted.')
+  if (project === null || project.isDeleted) {
+    return refuse('revoked', 'The project of this key was deleted.', denialOf(record, 'project_deleted'))
+  }
   options.lastUsed.note(record.id, nowMs)
   const { id: keyId, projectId, actions, repositories } = record
   const { namespace } = project
+  const keyExpiresAt = record.kind === 'k' ? record.expiresAt : null
   return {
     ok: true,
-    principal: { kind: 'key', keyId, projectId, namespace, actions, repositories, ...shown },
+    principal: { kind: 'key', keyId, projectId, namespace, actions, repositories, keyExpiresAt, ...shown },
   }
 }
 
@@ -264,11 +289,32 @@ function matchSecret(
   return version
 }
 
-function refuse(reason: Refusal['reason'], message: string): Refusal {
-  return { ok: false, reason, message, label: null }
+function refuse(reason: Refusal['reason'], message: string, denial?: Denial): Refusal {
+  return { ok: false, reason, message, label: null, ...(denial === undefined ? {} : { denial }) }
 }
 
 /** Something that no key or token of ours is: named by its hash. */
-function guess(message: string, shown: string): Refusal {
-  return { ok: false, reason: 'invalid', message, label: hash('sha256', shown, 'base64url') }
+function guess(message: string, shown: string, rule: DenialRule = 'credential_malformed'): Refusal {
+  const denial = { rule, detail: { message }, projectId: null }
+  return { ok: false, reason: 'invalid', message, label: hash('sha256', shown, 'base64url'), denial }
+}
+
+/** Of a key whose secret, or a token of it, was shown. */
+function denialOf(record: KeyRecord, rule: DenialRule, detail: DenialDetail = {}): Denial {
+  return { rule, detail, projectId: record.projectId, actor: record.id }
+}
+
+/** The id of a key was named, but its secret not shown: told to its project, which may be under attack. */
+function wrongSecret(
+  { peppers }: AuthenticatorOptions,
+  record: KeyRecord | null,
+  shown: { readonly id: string; readonly secret: string },
+): Denial {
+  const detail = { keyId: shown.id }
+  if (record === null) return { rule: 'key_unknown', detail, projectId: null }
+  const previous = record.previousHmac
+  const isReplaced =
+    previous !== null && peppers.some((pepper) => sameHash(hashSecret(pepper, shown.secret), previous))
+  if (!isReplaced) return { rule: 'key_secret_wrong', detail, projectId: record.projectId }
+  return denialOf(record, 'key_replaced', { shown: 'secret', overlapEndedAt: record.previousExpiresAt })
 }

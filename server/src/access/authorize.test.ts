@@ -34,6 +34,7 @@ function key(actions: Action[], repositories = ['**'], more: Partial<KeyPrincipa
     actions: new Set(actions),
     repositories,
     tokenAccess: null,
+    keyExpiresAt: null,
     expiredForUploadsOnly: false,
     ci: null,
     ...more,

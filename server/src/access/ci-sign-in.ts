@@ -249,6 +249,7 @@ function admitted(
       actions: record.actions,
       repositories: record.repositories,
       tokenAccess: null,
+      keyExpiresAt: null,
       expiredForUploadsOnly: false,
       ci: { run, notAfterMs },
     },

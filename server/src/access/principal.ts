@@ -26,6 +26,8 @@ export interface KeyPrincipal {
   readonly repositories: readonly string[]
   /** Narrowed further by a token's `access` claim; null: shown as Basic, nothing narrower than the key. */
   readonly tokenAccess: readonly TokenAccess[] | null
+  /** When the API key expires, to warn in time. Null: never, or it is no API key of people. */
+  readonly keyExpiresAt: number | null
   /** The token is past its expiry, but within the time that a running upload of the same key may go on with it. */
   readonly expiredForUploadsOnly: boolean
   /** A job of a CI service, by a trust rule: `keyId` is the rule's, `secretVersion` its version. Null: a key. */

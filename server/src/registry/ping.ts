@@ -3,6 +3,7 @@ import { AuthenticationRequired } from './challenge.ts'
 import { type Exchange, header } from './exchange.ts'
 import { authenticate } from './grant.ts'
 import { NO_STORE } from './headers.ts'
+import { withKeyExpiry } from './key-expiry.ts'
 import type { RegionRuntime } from './runtime.ts'
 
 /**
@@ -15,5 +16,5 @@ export async function answerPing(runtime: RegionRuntime, exchange: Exchange): Pr
   if (principal.kind === 'key' && principal.expiredForUploadsOnly) {
     throw new AuthenticationRequired(null, 'invalid_token', 'the token has expired')
   }
-  return jsonAnswer(200, {}, NO_STORE)
+  return withKeyExpiry(jsonAnswer(200, {}, NO_STORE), principal, runtime.clock.nowMs())
 }

@@ -6,7 +6,9 @@ import { getBlob, removeBlob } from './blobs.ts'
 import { answerCatalog } from './catalog.ts'
 import { ClientGone, renderError } from './errors.ts'
 import { type Exchange, isGone, openExchange } from './exchange.ts'
-import { authenticate, authorize, mountScope, repositoryScope } from './grant.ts'
+import { noteRefusal } from './explanation.ts'
+import { authenticate, authorize, type Grant, mountScope, repositoryScope } from './grant.ts'
+import { withKeyExpiry } from './key-expiry.ts'
 import { getManifest, putManifest, removeManifest } from './manifests.ts'
 import { answerPing } from './ping.ts'
 import { answerReferrers } from './referrers.ts'
@@ -36,6 +38,9 @@ const ACTIONS: Readonly<Record<RepositoryRequest['kind'], Action>> = {
   'upload-cancel': 'push',
 }
 
+/** Requests of which one image takes many: their answers carry no warning about the key. */
+const BULK: ReadonlySet<RegistryRequest['kind']> = new Set(['blob-get', 'blob-delete', 'upload-start'])
+
 /**
  * The data plane of one region as a request listener, for 'request' and for 'checkContinue': it asks for a body only
  * when it wants it. The server must not limit the whole time of a request (`requestTimeout: 0`).
@@ -59,13 +64,15 @@ async function serve(
   const exchange = openExchange(region, req, res)
   const observe = metrics.begin()
   let kind: RegistryRequest['kind'] | 'unknown' = 'unknown'
+  let request: RegistryRequest | null = null
   try {
-    const request = parseRequest(req.method ?? '', req.url ?? '')
+    request = parseRequest(req.method ?? '', req.url ?? '')
     kind = request.kind
     const answer = await answerRequest(region, exchange, request)
     await send(exchange, withNamespace(region, request, answer))
   } catch (error) {
     await answerError(region, exchange, error)
+    noteRefusal(region, exchange, request, error)
   }
   const tookMs = observe(kind, res.statusCode)
   if (region.log.isLevelEnabled('debug')) {
@@ -136,6 +143,16 @@ async function answerRepositoryRequest(
       : repositoryScope(repository, action)
   const principal = await authenticate(region, exchange, scope)
   const grant = await authorize(region, principal, repository, action, { scope })
+  const answer = await answerGranted(region, exchange, request, grant)
+  return BULK.has(request.kind) ? answer : withKeyExpiry(answer, principal, region.clock.nowMs())
+}
+
+function answerGranted(
+  region: ServedRegion,
+  exchange: Exchange,
+  request: Exclude<RepositoryRequest, SessionRequest>,
+  grant: Grant,
+): Answer | Promise<Answer> {
   switch (request.kind) {
     case 'manifest-get':
       return getManifest(region, exchange, request, grant)

@@ -8,18 +8,24 @@ import { pino } from 'pino'
 import type { AccessChange, AccessSource } from '../access/access-source.ts'
 import { parseCidrs } from '../access/cidr.ts'
 import { hashSecret, type MintedKey, mintKey } from '../access/key.ts'
+import { createRegionRefusalLog } from '../access/refusal-log.ts'
 import { createRegionAccess, type RegionAccess } from '../access/region-access.ts'
 import type { BlobStore } from '../blobstore/blobstore.ts'
 import { createFilesystemBlobStore } from '../blobstore/filesystem/filesystem-blobstore.ts'
 import type { Database } from '../metastore/database.ts'
 import type { AccessKeyRules } from '../metastore/queries/access-copy.ts'
-import type { AccessProjectRow, RegionSchema } from '../metastore/region-schema.ts'
+import type { AccessProjectRow, AccessRegistryRow, RegionSchema } from '../metastore/region-schema.ts'
 import type { UploadSessionStore } from '../metastore/session-store.ts'
 import { openSqliteDatabase } from '../metastore/sqlite/database.ts'
 import { openSqliteSessionStore } from '../metastore/sqlite/session-store.ts'
 import { startSqliteWriter } from '../metastore/sqlite/writer.ts'
+import { parseAllowList } from '../outgoing/allow-list.ts'
 import { createOutgoing } from '../outgoing/create-outgoing.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
+import { sealSecret } from '../vault/envelope.ts'
+import { newProjectKey, unwrapProjectKey } from '../vault/project-key.ts'
+import { nameRootKey, type RootKeys } from '../vault/root-keys.ts'
+import type { RootKey } from '../vault/root-key.ts'
 import { DEFAULT_LIMITS, type RegistryLimits } from './limits.ts'
 import { createRegistryHandler } from './routes.ts'
 import type { BlobDelivery, RegionRuntime } from './runtime.ts'
@@ -38,6 +44,11 @@ export interface TestRegionOptions {
   readonly tokenLifetimeSeconds?: number
   readonly port?: number
   readonly trustedProxies?: readonly string[]
+  /** What BERTH_OUTGOING_ALLOW says. */
+  readonly outgoingAllow?: string
+  /** Certificate authorities that outgoing calls trust beside the usual ones. */
+  readonly outgoingCaPem?: string
+  readonly upstreamEndpoints?: ReadonlyMap<string, string>
 }
 
 /** The databases of one region, opened. */
@@ -80,7 +91,20 @@ export interface NewProject {
   readonly allowSparseIndexes?: boolean
 }
 
+/** A registry that a project connects. */
+export interface NewRegistry {
+  readonly slug: string
+  readonly host: string
+  /** Default: `custom`. */
+  readonly provider?: AccessRegistryRow['provider']
+  readonly login?: { readonly username: string; readonly password: string }
+  /** Of the record; default: a new one. */
+  readonly id?: string
+}
+
 export interface NewKey {
+  /** In milliseconds; default: never. */
+  readonly expiresAt?: number
   readonly actions?: readonly ('pull' | 'push' | 'delete')[]
   readonly repositories?: readonly string[]
 }
@@ -116,6 +140,9 @@ export interface TestRegion {
   updateProject(namespace: string, settings: NewProject & { deletedAt?: number }): Promise<void>
   createKey(namespace: string, rules?: NewKey): Promise<MintedKey>
   revokeKey(id: string): Promise<void>
+  /** Connects a registry, or changes one. Answers the id of its record. */
+  connectRegistry(namespace: string, registry: NewRegistry): Promise<string>
+  disconnectRegistry(id: string): Promise<void>
   call(method: string, path: string, options?: CallOptions): Promise<CallAnswer>
   /** Open connections of the server. */
   connections(): Promise<number>
@@ -177,6 +204,15 @@ export async function openTestRegion(options: TestRegionOptions = {}): Promise<T
       control.revokeKey(id, clock.nowMs())
       await stack.access.refresh()
     },
+    async connectRegistry(namespace, registry) {
+      const id = control.setRegistry(namespace, registry)
+      await stack.access.refresh()
+      return id
+    },
+    async disconnectRegistry(id) {
+      control.removeRegistry(id)
+      await stack.access.refresh()
+    },
     call(method, path, more = {}) {
       return callPort(stack.port, method, path, { authorization, ...more })
     },
@@ -221,6 +257,7 @@ async function startStack(
       : { tokenLifetimeSeconds: options.tokenLifetimeSeconds }),
   })
   await access.refresh()
+  const refusals = createRegionRefusalLog(db, { log, nowMs: clock.nowMs })
   const runtime: RegionRuntime = {
     region,
     externalOrigin: `http://${region.host}`,
@@ -228,14 +265,16 @@ async function startStack(
     sessions: options.wrapSessions?.(databases.sessions) ?? databases.sessions,
     blobs: options.wrapBlobs?.(files) ?? files,
     access,
+    refusals,
     limits: { ...DEFAULT_LIMITS, diskReserveBytes: 0, ...options.limits },
     delivery: options.delivery ?? { mode: 'stream' },
     clock,
     log,
     metrics: createMetrics(),
     trustedProxies: parseCidrs(options.trustedProxies ?? []) ?? { contains: () => false },
-    outgoing: createOutgoing({ allow: [], extraCaPem: null, userAgent: 'berth/test' }),
-    upstreamEndpoints: new Map(),
+    outgoing: outgoingOf(options),
+    rootKeys: TEST_ROOT_KEYS,
+    upstreamEndpoints: options.upstreamEndpoints ?? new Map(),
   }
   const handler = createRegistryHandler(runtime)
   server.on('request', handler)
@@ -258,12 +297,25 @@ async function startStack(
   }
 }
 
+const TEST_ROOT_KEYS: RootKeys = {
+  current: nameRootKey(new Uint8Array(32).fill(7) as RootKey),
+  previous: null,
+}
+
+function outgoingOf(options: TestRegionOptions) {
+  const allow = parseAllowList(options.outgoingAllow ?? '')
+  if (!allow.ok) throw new Error(allow.mistakes.join('; '))
+  return createOutgoing({ allow: allow.entries, extraCaPem: options.outgoingCaPem ?? null, userAgent: 'berth/test' })
+}
+
 interface ControlPlane {
   readonly source: AccessSource
   readonly peppers: ReadonlyMap<number, ReturnType<typeof createSecretKey>>
   setProject(namespace: string, settings: NewProject & { deletedAt?: number }): string
   addKey(namespace: string, rules: NewKey): MintedKey
   revokeKey(id: string, nowMs: number): void
+  setRegistry(namespace: string, registry: NewRegistry): string
+  removeRegistry(id: string): void
 }
 
 function createControlPlane(): ControlPlane {
@@ -271,7 +323,8 @@ function createControlPlane(): ControlPlane {
   const changes: AccessChange[] = []
   const projects = new Map<string, AccessProjectRow>()
   const keys = new Map<string, AccessKeyRules>()
-  const changed = (kind: 'project' | 'key', entityId: string) =>
+  const registries = new Map<string, AccessRegistryRow>()
+  const changed = (kind: AccessChange['kind'], entityId: string) =>
     changes.push({ seq: changes.length + 1, kind, entityId })
   const byNamespace = (namespace: string) =>
     [...projects.values()].find((project) => project.namespace === namespace)
@@ -283,6 +336,7 @@ function createControlPlane(): ControlPlane {
       loadProject: async (id) => projects.get(id) ?? null,
       loadKey: async (id) => keys.get(id) ?? null,
       loadTrustRule: async () => null,
+      loadRegistry: async (id) => registries.get(id) ?? null,
       latestSeq: async () => changes.length,
       subscribe: () => () => undefined,
     },
@@ -319,7 +373,7 @@ function createControlPlane(): ControlPlane {
         repositories: JSON.stringify(rules.repositories ?? ['**']),
         regions: '[]',
         cidrs: '[]',
-        expires_at: null,
+        expires_at: rules.expiresAt ?? null,
         revoked_at: null,
       })
       changed('key', key.id)
@@ -331,6 +385,39 @@ function createControlPlane(): ControlPlane {
       keys.set(id, { ...key, revoked_at: nowMs })
       changed('key', id)
     },
+    setRegistry(namespace, registry) {
+      const project = byNamespace(namespace)
+      if (project === undefined) throw new Error(`no project ${namespace}`)
+      const row = toRegistryRow(project.id, registry)
+      registries.set(row.id, row)
+      changed('registry', row.id)
+      return row.id
+    },
+    removeRegistry(id) {
+      registries.delete(id)
+      changed('registry', id)
+    },
+  }
+}
+
+function toRegistryRow(projectId: string, registry: NewRegistry): AccessRegistryRow {
+  const { id = randomUUID(), slug, host, login } = registry
+  const key = newProjectKey(projectId, 1, TEST_ROOT_KEYS.current)
+  const context = { projectId, record: `registry/${id}`, field: 'password', host }
+  const projectKey = { version: 1, key: unwrapProjectKey(key, TEST_ROOT_KEYS) }
+  return {
+    id,
+    project_id: projectId,
+    slug,
+    name: `the ${slug}`,
+    provider: registry.provider ?? 'custom',
+    host,
+    exchange: null,
+    username: login?.username ?? null,
+    sealed_password: login === undefined ? null : sealSecret(projectKey, context, Buffer.from(login.password)),
+    key_version: login === undefined ? null : 1,
+    key_root_id: login === undefined ? null : key.rootId,
+    wrapped_key: login === undefined ? null : key.wrapped,
   }
 }
 

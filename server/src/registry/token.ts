@@ -7,6 +7,7 @@ import { AuthenticationRequired } from './challenge.ts'
 import { type Exchange, header } from './exchange.ts'
 import { authenticate, principalOf } from './grant.ts'
 import { NO_STORE } from './headers.ts'
+import { withKeyExpiry } from './key-expiry.ts'
 import { MAX_TOKEN_BODY_BYTES } from './limits.ts'
 import { readBody } from './request-body.ts'
 import type { RegionRuntime } from './runtime.ts'
@@ -50,7 +51,7 @@ export async function answerToken(
   const offline =
     method === 'POST' ? form.get('access_type') === 'offline' : form.get('offline_token') === 'true'
   const issued = await runtime.access.issueToken(principal, scopes, { offline })
-  return jsonAnswer(
+  const answer = jsonAnswer(
     200,
     {
       token: issued.token,
@@ -62,6 +63,7 @@ export async function answerToken(
     },
     NO_STORE,
   )
+  return withKeyExpiry(answer, principal, runtime.clock.nowMs())
 }
 
 async function readForm(exchange: Exchange): Promise<URLSearchParams> {
