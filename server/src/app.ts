@@ -30,6 +30,7 @@ import { syncRegions } from './metastore/queries/region.ts'
 import { createOutgoing } from './outgoing/create-outgoing.ts'
 import type { Outgoing } from './outgoing/outgoing.ts'
 import { renderRegistryRefusal } from './registry/http-refusal.ts'
+import { createLastPulls } from './registry/last-pulls.ts'
 import { createRegistryHandler } from './registry/routes.ts'
 import type { BlobDelivery } from './registry/runtime.ts'
 import type { Logger } from './telemetry/log.ts'
@@ -189,12 +190,15 @@ async function startRegistry(
   cleanup.defer(() => access.close())
   const refusals = createRegionRefusalLog(storage.db, { log, nowMs: () => clock.nowMs() })
   cleanup.defer(() => refusals.close())
+  const lastPulls = createLastPulls(storage.db, log)
+  cleanup.defer(() => lastPulls.close())
   return createRegistryHandler({
     region: { id: setting.id, name: setting.name, host: setting.host },
     externalOrigin: `${config.scheme}://${setting.host}`,
     ...storage,
     access,
     refusals,
+    lastPulls,
     limits: config,
     delivery: deliveryOf(config, setting.id),
     clock,
@@ -279,6 +283,7 @@ async function createControl(
     setupTokenHmac: installation.setupTokenHmac,
     pepper: { version: PEPPER_VERSION, key: pepperOf(installation) },
     people: derivePeopleSettings(installation.installationKey, ssoOf(config)),
+    refusals,
     revocation: {
       waitUntilApplied: async (seq) => {
         const applied = await waitUntilApplied({ source, regions: watched, seq })

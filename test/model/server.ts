@@ -27,6 +27,7 @@ import { listReplicas } from '../../server/src/metastore/queries/access-replica.
 import { syncRegions } from '../../server/src/metastore/queries/region.ts'
 import type { RegionSchema } from '../../server/src/metastore/region-schema.ts'
 import { createOutgoing } from '../../server/src/outgoing/create-outgoing.ts'
+import { createLastPulls } from '../../server/src/registry/last-pulls.ts'
 import { createRegistryHandler } from '../../server/src/registry/routes.ts'
 import type { Logger } from '../../server/src/telemetry/log.ts'
 import { createMetrics, type Metrics } from '../../server/src/telemetry/metrics.ts'
@@ -226,6 +227,8 @@ async function createRegistry(parts: Parts, cleanup: AsyncDisposableStack): Prom
   await access.refresh()
   const refusals = createRegionRefusalLog(db, { log, nowMs: clock.nowMs })
   cleanup.defer(() => refusals.close())
+  const lastPulls = createLastPulls(db, log)
+  cleanup.defer(() => lastPulls.close())
   return createRegistryHandler({
     region: REGION,
     externalOrigin: `http://${HOST}`,
@@ -233,6 +236,7 @@ async function createRegistry(parts: Parts, cleanup: AsyncDisposableStack): Prom
     db,
     access,
     refusals,
+    lastPulls,
     limits: {
       ...config,
       inlineLimitBytes: INLINE_LIMIT_BYTES,
@@ -293,7 +297,7 @@ function createControl(parts: Parts): ControlRuntime {
     outgoing: createOutgoing({ allow: [], extraCaPem: null, userAgent: 'berth/test' }),
     upstreamEndpoints: new Map(),
     vault: createVault({ roots: installation.rootKeys, keys: projectKeyStore(parts.controlDb) }),
-    rootKeys: installation.rootKeys,
+    rootKeys: parts.installation.rootKeys,
   }
 }
 

@@ -15,6 +15,8 @@ export interface AccessProject {
   isPublic(path: string): boolean
   /** Whose a repository is, by its path below the namespace. */
   ownerOf(path: string): PathOwner
+  /** Where the host without a region leads; null: to the first region. */
+  readonly homeRegionId: string | null
   /** An index may name manifests that are not here. */
   readonly allowSparseIndexes: boolean
   /** Which tags of the repository with this path never move: to pass into every command that writes tags. */

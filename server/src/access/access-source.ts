@@ -70,6 +70,7 @@ function toProjectRules(row: ProjectRow): AccessProjectRow {
     quota_bytes: row.quota_bytes,
     public_repositories: row.public_repositories,
     allow_sparse_indexes: row.allow_sparse_indexes,
+    home_region_id: row.home_region_id,
     immutable_tags: row.immutable_tags,
     retention: row.retention,
   }

@@ -20,6 +20,7 @@ function project(namespace: string, publicRepositories: string[]) {
     allow_sparse_indexes: 0,
     immutable_tags: '[]',
     retention: null,
+    home_region_id: null,
   }
   return readProjectRecord(row, { registries: [], retiredSlugs: [] })
 }

@@ -2,7 +2,9 @@ import type { Database } from '../metastore/database.ts'
 import {
   type AccessChanges,
   applyAccessChanges,
+  applyErasingAccessChanges,
   loadAppliedAccessSeq,
+  mayEraseSecrets,
   rewindAccessCopy,
 } from '../metastore/queries/access-copy.ts'
 import { ACCESS_FEED_CHANNEL } from '../metastore/queries/access-feed.ts'
@@ -38,7 +40,8 @@ export async function applyFeed(source: AccessSource, db: Database<RegionSchema>
     const changes = await ask(() => source.changesAfter(appliedSeq, FEED_BATCH))
     const last = changes.at(-1)
     if (last === undefined) throw new AccessSourceUnavailableError(new Error('the feed has a gap at its end'))
-    await db.run(applyAccessChanges, await loadChanged(source, appliedSeq, last.seq, changes))
+    const changed = await loadChanged(source, appliedSeq, last.seq, changes)
+    await db.run(mayEraseSecrets(changed) ? applyErasingAccessChanges : applyAccessChanges, changed)
     await db.notify(ACCESS_FEED_CHANNEL)
   }
 }
@@ -63,6 +66,8 @@ async function loadChanged(
   const missingKeyIds: string[] = []
   const trustRules: AccessChanges['trustRules'][number][] = []
   const missingTrustRuleIds: string[] = []
+  const registries: AccessChanges['registries'][number][] = []
+  const missingRegistryIds: string[] = []
   for (const id of idsOf(changes, 'project')) {
     const project = await ask(() => source.loadProject(id))
     if (project !== null) projects.push(project)
@@ -77,7 +82,22 @@ async function loadChanged(
     if (rule === null) missingTrustRuleIds.push(id)
     else trustRules.push(rule)
   }
-  return { fromSeq, toSeq, projects, keys, missingKeyIds, trustRules, missingTrustRuleIds }
+  for (const id of idsOf(changes, 'registry')) {
+    const registry = await ask(() => source.loadRegistry(id))
+    if (registry === null) missingRegistryIds.push(id)
+    else registries.push(registry)
+  }
+  return {
+    fromSeq,
+    toSeq,
+    projects,
+    keys,
+    missingKeyIds,
+    trustRules,
+    missingTrustRuleIds,
+    registries,
+    missingRegistryIds,
+  }
 }
 
 function idsOf(changes: readonly AccessChange[], kind: AccessChange['kind']): Set<string> {

@@ -70,6 +70,7 @@ export function readProjectRecord(
     namespace: row.namespace,
     quotaBytes: row.quota_bytes,
     allowSparseIndexes: row.allow_sparse_indexes === 1,
+    homeRegionId: row.home_region_id,
     isDeleted: row.deleted_at !== null,
     isPublic: (path) =>
       matchesAnyGlob(publicRepositories, path) && pathOwner(registries, retiredSlugs, path).kind === 'own',

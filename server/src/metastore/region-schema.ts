@@ -59,6 +59,8 @@ export interface AccessProjectTable {
   public_repositories: string
   /** 1: an index may name manifests that are not here. */
   allow_sparse_indexes: number
+  /** Where the host without a region leads; null: to the first region. */
+  home_region_id: string | null
   /** JSON ImmutableTagRule[]: tags that never move (access/image-rules.ts). */
   immutable_tags: string
   /** JSON RetentionPolicy, or null: everything is kept. */

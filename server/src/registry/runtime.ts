@@ -10,6 +10,7 @@ import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { UpstreamEndpoints } from '../upstream/registry-place.ts'
 import type { RootKeys } from '../vault/root-keys.ts'
+import type { LastPulls } from './last-pulls.ts'
 import type { RegistryLimits } from './limits.ts'
 
 /** How blob content reaches a client. */
@@ -36,6 +37,7 @@ export interface RegionRuntime {
   readonly access: RegionAccess
   readonly refusals: RefusalLog
   readonly limits: RegistryLimits
+  readonly lastPulls: LastPulls
   readonly delivery: BlobDelivery
   /** By the database's clock where there are several processes. */
   readonly clock: { nowMs(): number }

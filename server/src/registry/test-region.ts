@@ -27,6 +27,7 @@ import { newProjectKey, unwrapProjectKey } from '../vault/project-key.ts'
 import { nameRootKey, type RootKeys } from '../vault/root-keys.ts'
 import type { RootKey } from '../vault/root-key.ts'
 import { DEFAULT_LIMITS, type RegistryLimits } from './limits.ts'
+import { createLastPulls } from './last-pulls.ts'
 import { createRegistryHandler } from './routes.ts'
 import type { BlobDelivery, RegionRuntime } from './runtime.ts'
 
@@ -258,6 +259,7 @@ async function startStack(
   })
   await access.refresh()
   const refusals = createRegionRefusalLog(db, { log, nowMs: clock.nowMs })
+  const lastPulls = createLastPulls(db, log)
   const runtime: RegionRuntime = {
     region,
     externalOrigin: `http://${region.host}`,
@@ -266,6 +268,7 @@ async function startStack(
     blobs: options.wrapBlobs?.(files) ?? files,
     access,
     refusals,
+    lastPulls,
     limits: { ...DEFAULT_LIMITS, diskReserveBytes: 0, ...options.limits },
     delivery: options.delivery ?? { mode: 'stream' },
     clock,
@@ -291,6 +294,8 @@ async function startStack(
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
       await access.close()
+      await refusals.close()
+      await lastPulls.close()
       await files.close()
       await databases.close()
     },
@@ -305,7 +310,11 @@ const TEST_ROOT_KEYS: RootKeys = {
 function outgoingOf(options: TestRegionOptions) {
   const allow = parseAllowList(options.outgoingAllow ?? '')
   if (!allow.ok) throw new Error(allow.mistakes.join('; '))
-  return createOutgoing({ allow: allow.entries, extraCaPem: options.outgoingCaPem ?? null, userAgent: 'berth/test' })
+  return createOutgoing({
+    allow: allow.entries,
+    extraCaPem: options.outgoingCaPem ?? null,
+    userAgent: 'berth/test',
+  })
 }
 
 interface ControlPlane {
@@ -351,6 +360,7 @@ function createControlPlane(): ControlPlane {
         allow_sparse_indexes: settings.allowSparseIndexes === true ? 1 : 0,
         immutable_tags: JSON.stringify(settings.immutableTags ?? []),
         retention: null,
+        home_region_id: null,
       })
       changed('project', id)
       return id
@@ -414,7 +424,8 @@ function toRegistryRow(projectId: string, registry: NewRegistry): AccessRegistry
     host,
     exchange: null,
     username: login?.username ?? null,
-    sealed_password: login === undefined ? null : sealSecret(projectKey, context, Buffer.from(login.password)),
+    sealed_password:
+      login === undefined ? null : sealSecret(projectKey, context, Buffer.from(login.password)),
     key_version: login === undefined ? null : 1,
     key_root_id: login === undefined ? null : key.rootId,
     wrapped_key: login === undefined ? null : key.wrapped,

@@ -3,11 +3,13 @@ import type { DatabaseKind } from '../database.ts'
 import type { Dialect } from './column-types.ts'
 import { up as controlVault } from './control/0004-vault.ts'
 import { up as controlAuditChain } from './control/0007-audit-chain.ts'
+import { up as controlRegions } from './control/0009-regions.ts'
 import { up as controlFirst } from './control/0001-first.ts'
 import { up as controlPeople } from './control/0002-people.ts'
 import { up as controlTrustRules } from './control/0005-trust-rules.ts'
 import { up as controlMembers } from './control/0003-members.ts'
 import { up as controlPolicies } from './control/0006-policies.ts'
+import { up as regionHomeRegion } from './region/0006-home-region.ts'
 import { up as regionAuditChain } from './region/0005-audit-chain.ts'
 import { up as regionFirst } from './region/0001-first.ts'
 import { up as regionPolicies } from './region/0004-policies.ts'
@@ -30,6 +32,7 @@ export const MIGRATIONS: Readonly<Record<DatabaseKind, readonly Migration[]>> = 
     { name: '0005-trust-rules', up: controlTrustRules },
     { name: '0006-policies', up: controlPolicies },
     { name: '0007-audit-chain', up: controlAuditChain },
+    { name: '0009-regions', up: controlRegions },
   ],
   region: [
     { name: '0001-first', up: regionFirst },
@@ -37,6 +40,7 @@ export const MIGRATIONS: Readonly<Record<DatabaseKind, readonly Migration[]>> = 
     { name: '0003-trust-rules', up: regionTrustRules },
     { name: '0004-policies', up: regionPolicies },
     { name: '0005-audit-chain', up: regionAuditChain },
+    { name: '0006-home-region', up: regionHomeRegion },
   ],
 }
 

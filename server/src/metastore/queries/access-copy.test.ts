@@ -46,7 +46,17 @@ function rules(id: string, revokedAt: number | null = null): AccessKeyRules {
 }
 
 function changes(fromSeq: number, toSeq: number, keys: AccessKeyRules[], missingKeyIds: string[] = []) {
-  return { fromSeq, toSeq, projects: [], keys, missingKeyIds, trustRules: [], missingTrustRuleIds: [] }
+  return {
+    fromSeq,
+    toSeq,
+    projects: [],
+    keys,
+    missingKeyIds,
+    trustRules: [],
+    missingTrustRuleIds: [],
+    registries: [],
+    missingRegistryIds: [],
+  }
 }
 
 describe('applyAccessChanges', () => {
