@@ -270,7 +270,8 @@ async function createControl(
   const refusals = createControlRefusalLog(db, { log, nowMs: () => clock.nowMs() })
   cleanup.defer(() => refusals.close())
   const { auditRetentionMs } = config
-  cleanup.defer(startControlJobs({ db, auditRetentionMs, log, metrics }))
+  const pepper = { version: PEPPER_VERSION, key: pepperOf(installation) }
+  cleanup.defer(startControlJobs({ db, auditRetentionMs, vault: shared.vault, pepper, log, metrics }))
   const watched = regions.map(({ id, storage }) => ({ id, db: storage.db }))
   return {
     installation: { id: installation.id, version },
@@ -281,7 +282,7 @@ async function createControl(
     projectCreation: config.projectCreation,
     namespaceReservationMs: config.namespaceReservationMs,
     setupTokenHmac: installation.setupTokenHmac,
-    pepper: { version: PEPPER_VERSION, key: pepperOf(installation) },
+    pepper,
     people: derivePeopleSettings(installation.installationKey, ssoOf(config)),
     refusals,
     revocation: {

@@ -8,7 +8,7 @@ import { type Client, createClient } from '@berth/api/client'
 import { pino } from 'pino'
 import { type AccessSource, createDatabaseAccessSource } from '../../server/src/access/access-source.ts'
 import { type AddressSet, parseCidrs } from '../../server/src/access/cidr.ts'
-import { createRegionRefusalLog } from '../../server/src/access/refusal-log.ts'
+import { createControlRefusalLog, createRegionRefusalLog } from '../../server/src/access/refusal-log.ts'
 import { createRegionAccess } from '../../server/src/access/region-access.ts'
 import { waitUntilApplied } from '../../server/src/access/revocation.ts'
 import { type Config, loadConfig } from '../../server/src/config/config.ts'
@@ -281,6 +281,7 @@ function createControl(parts: Parts): ControlRuntime {
     setupTokenHmac: null,
     pepper: { version: PEPPER_VERSION, key: parts.pepper },
     people: derivePeopleSettings(installation.installationKey, null),
+    refusals: createControlRefusalLog(parts.controlDb, { log, nowMs: clock.nowMs }),
     revocation: {
       async waitUntilApplied(seq) {
         const regions = [{ id: REGION.id, db: storage.db }]

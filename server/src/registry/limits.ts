@@ -115,3 +115,11 @@ export const TOO_MANY_UPLOADS_RETRY_SECONDS = 30
 /** Seconds that caches may keep content by digest. It never changes, but a public repository can become private. */
 export const PRIVATE_CACHE_SECONDS = 31_536_000
 export const PUBLIC_CACHE_SECONDS = 3600
+
+/** How often gathered last pulls are written. */
+export const LAST_PULL_FLUSH_INTERVAL_MS = 60_000
+/** Last pulls are told to the hour. */
+export const LAST_PULL_GRANULARITY_MS = 3_600_000
+/** Tags and manifests whose last pull is remembered in memory. */
+export const MAX_LAST_PULL_ENTRIES = 50_000
+export const PULLS_PER_COMMAND = 1_000

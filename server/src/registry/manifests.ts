@@ -45,6 +45,13 @@ export async function getManifest(
     : await loadManifest(runtime.db.reader, key, kind)
   if (found === 'no_repository') throw new OciError('NAME_UNKNOWN')
   if (found === 'no_manifest') throw new OciError('MANIFEST_UNKNOWN')
+  // A HEAD counts: a cluster that has the image already asks no more than that when it starts another copy.
+  runtime.lastPulls.note(
+    found.repositoryId,
+    found.digest,
+    kind === 'tag' ? text : null,
+    runtime.clock.nowMs(),
+  )
   const etag = entityTag(found.digest)
   const headers = {
     'Content-Type': found.mediaType,

@@ -22,6 +22,7 @@ useDatabases(async (folder) => {
 
 await import('./access.test.ts')
 await import('./blobs.test.ts')
+await import('./housekeeping.test.ts')
 await import('./lists.test.ts')
 await import('./manifests.test.ts')
 await import('./refusals.test.ts')

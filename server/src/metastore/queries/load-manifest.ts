@@ -4,6 +4,7 @@ import { prepareQuery } from './prepared-query.ts'
 
 /** A manifest as a repository shows it. */
 export interface FoundManifest {
+  readonly repositoryId: number
   readonly digest: string
   readonly mediaType: string
   readonly sizeBytes: number
@@ -29,7 +30,12 @@ function selectByTag(db: Kysely<RegionSchema>, p: <Name extends keyof ReferenceK
         .onRef('manifest.digest', '=', 'tag.digest')
         .on('manifest.deleted_at', 'is', null),
     )
-    .select(['manifest.digest', 'manifest.media_type as mediaType', 'manifest.size_bytes as sizeBytes'])
+    .select([
+      'repository.id as repositoryId',
+      'manifest.digest',
+      'manifest.media_type as mediaType',
+      'manifest.size_bytes as sizeBytes',
+    ])
     .where('repository.project_id', '=', p('projectId'))
     .where('repository.path', '=', p('path'))
 }
@@ -46,7 +52,12 @@ function selectByDigest(
         .on('manifest.digest', '=', p('reference'))
         .on('manifest.deleted_at', 'is', null),
     )
-    .select(['manifest.digest', 'manifest.media_type as mediaType', 'manifest.size_bytes as sizeBytes'])
+    .select([
+      'repository.id as repositoryId',
+      'manifest.digest',
+      'manifest.media_type as mediaType',
+      'manifest.size_bytes as sizeBytes',
+    ])
     .where('repository.project_id', '=', p('projectId'))
     .where('repository.path', '=', p('path'))
 }
@@ -65,10 +76,10 @@ export async function loadManifestHead(
 ): Promise<FoundManifest | 'no_repository' | 'no_manifest'> {
   const row = await (kind === 'tag' ? headByTag : headByDigest).first(db, key)
   if (row === undefined) return 'no_repository'
-  const { digest, mediaType, sizeBytes } = row
+  const { repositoryId, digest, mediaType, sizeBytes } = row
   return digest === null || mediaType === null || sizeBytes === null
     ? 'no_manifest'
-    : { digest, mediaType, sizeBytes }
+    : { repositoryId, digest, mediaType, sizeBytes }
 }
 
 /** What a tag or digest names, with the exact bytes that were pushed. */
@@ -79,8 +90,8 @@ export async function loadManifest(
 ): Promise<(FoundManifest & { readonly content: Uint8Array }) | 'no_repository' | 'no_manifest'> {
   const row = await (kind === 'tag' ? getByTag : getByDigest).first(db, key)
   if (row === undefined) return 'no_repository'
-  const { digest, mediaType, sizeBytes, content } = row
+  const { repositoryId, digest, mediaType, sizeBytes, content } = row
   return digest === null || mediaType === null || sizeBytes === null || content === null
     ? 'no_manifest'
-    : { digest, mediaType, sizeBytes, content }
+    : { repositoryId, digest, mediaType, sizeBytes, content }
 }
