@@ -1,4 +1,5 @@
 import { API_ERRORS, ApiError, type ApiErrorCode } from './errors.ts'
+import { readNdjson } from './ndjson.ts'
 import type { Operation, OperationInput, OperationResponse } from './operation.ts'
 import { API_PREFIX, OPERATIONS, type OperationId, type OperationOf } from './operations.ts'
 import { isApiErrorCode, problem } from './problem.ts'
@@ -53,13 +54,19 @@ export function createClient(options: ClientOptions): Client {
       const loose = input as LooseInput
       const url = baseUrl + operationUrl(operation, loose)
       const timeoutMs = callOptions?.timeoutMs ?? options.timeoutMs ?? DEFAULT_CALL_TIMEOUT_MS
+      const silence = limitSilence(timeoutMs)
       const response = await send(baseUrl, url, {
         method: operation.method,
         headers: requestHeaders(options, operation.body !== null),
         body: operation.body === null ? null : JSON.stringify(loose.body ?? {}),
         redirect: 'error',
-        signal: AbortSignal.timeout(timeoutMs),
+        signal: operation.stream === true ? silence.signal : AbortSignal.timeout(timeoutMs),
+      }).catch((error: unknown) => {
+        silence.end()
+        throw error
       })
+      if (operation.stream === true && response.ok) return readStream(baseUrl, response, silence) as never
+      silence.end()
       return (await readAnswer(baseUrl, response)) as never
     },
   }
@@ -94,6 +101,51 @@ async function send(baseUrl: string, url: string, init: RequestInit): Promise<Re
     return await fetch(url, init)
   } catch (error) {
     throw new ConsoleUnreachableError(baseUrl, `no answer from ${baseUrl}: ${reasonOf(error)}`, error)
+  }
+}
+
+interface Silence {
+  readonly signal: AbortSignal
+  heard(): void
+  end(): void
+}
+
+/** A stream may take as long as it likes, but not stay silent for longer than a call may take. */
+function limitSilence(timeoutMs: number): Silence {
+  const controller = new AbortController()
+  const timer = setTimeout(
+    () => controller.abort(new DOMException('no data for too long', 'TimeoutError')),
+    timeoutMs,
+  )
+  return {
+    signal: controller.signal,
+    heard: () => void timer.refresh(),
+    end: () => clearTimeout(timer),
+  }
+}
+
+/** Yields the values of a stream as they come. Raises `ConsoleUnreachableError` when it breaks off. */
+async function* readStream(baseUrl: string, response: Response, silence: Silence): AsyncGenerator<unknown> {
+  try {
+    yield* readNdjson(hearing(response.body, silence))
+  } catch (error) {
+    throw new ConsoleUnreachableError(
+      baseUrl,
+      `the answer of ${baseUrl} broke off: ${reasonOf(error)}`,
+      error,
+    )
+  } finally {
+    silence.end()
+  }
+}
+
+async function* hearing(
+  body: ReadableStream<Uint8Array> | null,
+  silence: Silence,
+): AsyncGenerator<Uint8Array> {
+  for await (const chunk of body ?? []) {
+    silence.heard()
+    yield chunk
   }
 }
 

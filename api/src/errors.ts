@@ -69,6 +69,11 @@ export const API_ERRORS = {
     title: 'There is no such API key',
     description: 'The project has no API key with this id.',
   },
+  trust_rule_not_found: {
+    status: 404,
+    title: 'There is no such trust rule',
+    description: 'The project has no trust rule with this id. `berth ci rules list` shows them.',
+  },
   region_not_found: {
     status: 404,
     title: 'There is no such region',
@@ -191,6 +196,16 @@ export const API_ERRORS = {
     status: 409,
     title: 'The API key is not active',
     description: 'The key is revoked or expired, so it cannot be rotated. Create a new one.',
+  },
+  trust_rule_changed: {
+    status: 409,
+    title: 'Somebody else has changed the trust rule',
+    description: 'The rule was changed at the same time. Look at it again, and repeat the change if it still fits.',
+  },
+  trust_rule_limit_reached: {
+    status: 409,
+    title: 'The project has too many trust rules',
+    description: 'A project may have 100 trust rules. Remove one that is not used any more.',
   },
   manifest_in_use: {
     status: 409,

@@ -40,6 +40,16 @@ export const MAX_EMAIL_LENGTH = 254
 /** Longest filter of audit events, in characters. */
 export const MAX_AUDIT_FILTER_LENGTH = 300
 
+/** Of trust rules: claims in one rule, lengths in characters, and how long an exchanged CI token signs in, in seconds. */
+export const MAX_TRUST_CONDITIONS = 16
+export const MAX_CLAIM_NAME_LENGTH = 100
+export const MAX_CLAIM_VALUE_LENGTH = 512
+export const MAX_ISSUER_LENGTH = 500
+export const MAX_AUDIENCE_LENGTH = 500
+export const MIN_CI_SESSION_SECONDS = 60
+export const DEFAULT_CI_SESSION_SECONDS = 900
+export const MAX_CI_SESSION_SECONDS = 6 * 3600
+
 /** Most remembered heads that one verification compares with. */
 export const MAX_REMEMBERED_HEADS = 40
 

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 import { API_ERRORS, type ApiErrorCode } from './errors.ts'
-import { EVERYWHERE, type Operation, WITH_BODY } from './operation.ts'
+import { EVERYWHERE, NDJSON_MEDIA_TYPE, type Operation, WITH_BODY } from './operation.ts'
 import { API_PREFIX, OPERATION_IDS, OPERATIONS } from './operations.ts'
 import { PROBLEM_MEDIA_TYPE, problem } from './problem.ts'
 
@@ -58,7 +58,11 @@ function describeOperation(id: string, operation: Operation, toSchema: ToSchema)
     responses: {
       [operation.status]: {
         description: 'Done.',
-        content: { 'application/json': { schema: toSchema(operation.response, 'output') } },
+        content: {
+          [operation.stream === true ? NDJSON_MEDIA_TYPE : 'application/json']: {
+            schema: toSchema(operation.response, 'output'),
+          },
+        },
       },
       ...errorResponses(operation),
     },

@@ -4,6 +4,9 @@ import type { ApiErrorCode } from './errors.ts'
 
 export type HttpMethod = 'GET' | 'POST' | 'PATCH' | 'DELETE'
 
+/** Media type of an answer that is a stream: one JSON object a line. */
+export const NDJSON_MEDIA_TYPE = 'application/x-ndjson'
+
 /** One operation of the console: everything that server, client and documentation need to know of it. */
 export interface Operation {
   readonly method: HttpMethod
@@ -17,6 +20,8 @@ export interface Operation {
   readonly body: z.ZodType | null
   readonly status: 200 | 201
   readonly response: z.ZodType
+  /** The answer is a sequence of `response` without an end that is known beforehand: one JSON object a line. */
+  readonly stream?: true
   /** Besides those of every operation (`EVERYWHERE`) and those that the presence of a body brings (`WITH_BODY`). */
   readonly errors: readonly ApiErrorCode[]
   readonly access: AccessRule
@@ -56,10 +61,14 @@ export interface ParsedInput<Op extends Operation> {
 }
 
 /** What a handler answers with. */
-export type OperationResult<Op extends Operation> = z.input<Op['response']>
+export type OperationResult<Op extends Operation> = Op extends { readonly stream: true }
+  ? AsyncIterable<z.input<Op['response']>>
+  : z.input<Op['response']>
 
 /** What a client receives. */
-export type OperationResponse<Op extends Operation> = z.output<Op['response']>
+export type OperationResponse<Op extends Operation> = Op extends { readonly stream: true }
+  ? AsyncIterable<z.output<Op['response']>>
+  : z.output<Op['response']>
 
 type Field<Name extends string, Schema> = Schema extends z.ZodType
   ? Record<never, never> extends z.input<Schema>

@@ -36,6 +36,7 @@ import {
 } from './projects.ts'
 import { regionPage } from './regions.ts'
 import { registryPage } from './registries.ts'
+import { REFUSAL_OPERATIONS } from './refusal-operations.ts'
 import { REGISTRY_OPERATIONS } from './registry-operations.ts'
 import {
   regionPageQuery,
@@ -536,6 +537,7 @@ export const OPERATIONS = {
     access: OPERATOR,
   },
   ...AUDIT_OPERATIONS,
+  ...REFUSAL_OPERATIONS,
   ...REGISTRY_OPERATIONS,
   ...VAULT_OPERATIONS,
 } as const satisfies Record<string, Operation>

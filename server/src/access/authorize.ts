@@ -2,6 +2,7 @@ import { parseRepositoryName } from '@berth/oci/name'
 import type { Scope } from '@berth/oci/scope'
 import type { AccessProject } from './access-project.ts'
 import type { CatalogDecision, Decision, Need } from './decision.ts'
+import type { Denial, DenialDetail, DenialRule } from './denial.ts'
 import { matchesAnyGlob } from './glob.ts'
 import { ACTIONS, type Action, type KeyPrincipal, type Principal, type TokenAccess } from './principal.ts'
 
@@ -22,31 +23,66 @@ export function decide(principal: Principal, project: AccessProject | null, need
   if (project !== null && need.action === 'pull' && project.isPublic(need.path)) {
     return { outcome: 'allow', project }
   }
-  if (principal.kind === 'anonymous') return { outcome: 'challenge', error: null }
-  if (principal.expiredForUploadsOnly && need.ownRunningUpload !== true) {
-    return { outcome: 'challenge', error: 'invalid_token' }
+  if (principal.kind === 'anonymous') {
+    const denial = { rule: 'sign_in_needed', detail: { action: need.action } } as const
+    return { outcome: 'challenge', error: null, denial: { ...denial, projectId: project?.id ?? null } }
   }
-  if (project === null || project.id !== principal.projectId) return { outcome: 'not_found' }
+  if (principal.expiredForUploadsOnly && need.ownRunningUpload !== true) {
+    return {
+      outcome: 'challenge',
+      error: 'invalid_token',
+      denial: denialOf(principal, 'token_only_for_uploads'),
+    }
+  }
+  if (project === null || project.id !== principal.projectId) {
+    const detail = { namespace: need.namespace, ownNamespace: principal.namespace }
+    return { outcome: 'not_found', denial: denialOf(principal, 'not_here', detail) }
+  }
   if (!keyAllows(principal, need.path, need.action)) {
     const who = principal.ci === null ? 'This key' : 'This trust rule'
-    return { outcome: 'denied', reason: `${who} does not allow "${need.action}" here.` }
+    const reason = `${who} does not allow "${need.action}" here.`
+    return { outcome: 'denied', reason, denial: keyDenial(principal, need) }
   }
   if (!tokenAllows(principal, `${need.namespace}/${need.path}`, need.action)) {
-    return { outcome: 'challenge', error: 'insufficient_scope' }
+    const denial = denialOf(principal, 'token_scope', { action: need.action })
+    return { outcome: 'challenge', error: 'insufficient_scope', denial }
   }
   return { outcome: 'allow', project }
 }
 
+function denialOf(principal: KeyPrincipal, rule: DenialRule, detail: DenialDetail = {}): Denial {
+  return { rule, detail, projectId: principal.projectId, actor: principal.keyId }
+}
+
+/** Which of the key's own limits stands in the way; the action when both do. */
+function keyDenial(principal: KeyPrincipal, { action, path }: Need): Denial {
+  return principal.actions.has(action)
+    ? denialOf(principal, 'key_repository', { path, repositories: principal.repositories })
+    : denialOf(principal, 'key_action', { action, actions: [...principal.actions] })
+}
+
 /** Decides about the list of repositories: a key sees those of its own project that it may pull. */
 export function decideCatalog(principal: Principal): CatalogDecision {
-  if (principal.kind === 'anonymous') return { outcome: 'challenge', error: null }
-  if (principal.expiredForUploadsOnly) return { outcome: 'challenge', error: 'invalid_token' }
+  if (principal.kind === 'anonymous') {
+    const denial = { rule: 'sign_in_needed', detail: { action: 'pull' }, projectId: null } as const
+    return { outcome: 'challenge', error: null, denial }
+  }
+  if (principal.expiredForUploadsOnly) {
+    return {
+      outcome: 'challenge',
+      error: 'invalid_token',
+      denial: denialOf(principal, 'token_only_for_uploads'),
+    }
+  }
   if (!principal.actions.has('pull')) {
-    return { outcome: 'denied', reason: 'This key does not allow "pull", so it cannot list repositories.' }
+    const reason = 'This key does not allow "pull", so it cannot list repositories.'
+    const denial = denialOf(principal, 'key_action', { action: 'pull', actions: [...principal.actions] })
+    return { outcome: 'denied', reason, denial }
   }
   const { tokenAccess } = principal
   if (tokenAccess !== null && !tokenAccess.some(isCatalogAccess)) {
-    return { outcome: 'challenge', error: 'insufficient_scope' }
+    const denial = denialOf(principal, 'token_scope', { action: 'pull' })
+    return { outcome: 'challenge', error: 'insufficient_scope', denial }
   }
   return {
     outcome: 'allow',

@@ -1,4 +1,5 @@
 import type { AccessProject } from './access-project.ts'
+import type { Denial } from './denial.ts'
 import type { Action } from './principal.ts'
 import type { ProjectId } from './project-id.ts'
 
@@ -19,11 +20,17 @@ export interface Need {
 export type Decision =
   | { readonly outcome: 'allow'; readonly project: AccessProject }
   /** 401. Nobody in particular asks (`error: null`), or with a token that is narrower than its key, or expired. */
-  | { readonly outcome: 'challenge'; readonly error: 'insufficient_scope' | 'invalid_token' | null }
+  | Challenge
   /** 403: the key itself does not allow it, inside its own project. `reason` may be sent to the client. */
-  | { readonly outcome: 'denied'; readonly reason: string }
+  | { readonly outcome: 'denied'; readonly reason: string; readonly denial: Denial }
   /** 404: another project's repository or nobody's: the same answer. */
-  | { readonly outcome: 'not_found' }
+  | { readonly outcome: 'not_found'; readonly denial: Denial }
+
+export interface Challenge {
+  readonly outcome: 'challenge'
+  readonly error: 'insufficient_scope' | 'invalid_token' | null
+  readonly denial: Denial
+}
 
 /** The answer of `authorizeCatalog`: whose repositories are listed, and which of them. */
 export type CatalogDecision =
@@ -34,5 +41,5 @@ export type CatalogDecision =
       /** Whether the repository with this path (below the namespace) belongs into the list. */
       isVisible(path: string): boolean
     }
-  | { readonly outcome: 'challenge'; readonly error: 'insufficient_scope' | 'invalid_token' | null }
-  | { readonly outcome: 'denied'; readonly reason: string }
+  | Challenge
+  | { readonly outcome: 'denied'; readonly reason: string; readonly denial: Denial }

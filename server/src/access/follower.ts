@@ -124,7 +124,9 @@ function createDropper({ source, directory }: FollowerOptions): (appliedSeq: num
     if (from === null || appliedSeq < from || appliedSeq - from > FEED_BATCH) directory.dropAll()
     else {
       const changes = await ask(() => source.changesAfter(from, FEED_BATCH)).catch(() => null)
-      if (changes === null) directory.dropAll()
+      // A number that is missing was compacted away: what it told of is told of again, but perhaps much later.
+      const isGapless = changes?.filter(({ seq }) => seq <= appliedSeq).length === appliedSeq - from
+      if (changes === null || !isGapless) directory.dropAll()
       else for (const change of changes) directory.drop(change)
     }
     droppedSeq = appliedSeq

@@ -91,10 +91,26 @@ export const VARIABLES = {
   regions: variable(
     'BERTH_REGIONS',
     'regions',
-    'Regions as `slug=Name@host:port`, comma-separated, each with an optional `;listen=address:port`. The host is what clients use.',
+    'Regions as `slug=Name@host:port`, comma-separated, each with an optional `;listen=address:port`. The host is what clients use; with BERTH_REGISTRY_DOMAIN it can be left out.',
     'local=Local@localhost:5000',
     null as readonly RegionSetting[] | null,
     parseRegions,
+  ),
+  registryDomain: variable(
+    'BERTH_REGISTRY_DOMAIN',
+    'registryDomain',
+    'Domain (and port) of the registries: a region without a host of its own is `registry.<slug>.<domain>`, and `registry.<domain>` leads each project to its home region.',
+    '(none)',
+    null as string | null,
+    parseHost,
+  ),
+  registryHost: variable(
+    'BERTH_REGISTRY_HOST',
+    'registryHost',
+    'The host without a region, which leads each project to its home region, when it is not `registry.<domain>`.',
+    '(from BERTH_REGISTRY_DOMAIN)',
+    null as string | null,
+    parseHost,
   ),
   projectCreation: variable(
     'BERTH_PROJECT_CREATION',

@@ -14,6 +14,7 @@ import {
   mayCall,
   mayInProject,
 } from './principal.ts'
+import { explained } from './refusals/note-refusal.ts'
 import type { ControlRuntime } from './runtime.ts'
 
 export interface Call {
@@ -45,7 +46,9 @@ export async function callOperation(runtime: ControlRuntime, id: OperationId, ca
   const handler = HANDLERS[id] as AnyHandler
   if (operation.access.kind !== 'project') {
     if (!mayCall(principal, operation.access, runtime.projectCreation)) {
-      throw new ApiError('forbidden', refusalOf(operation.access))
+      const rule = operation.access.kind === 'person' ? 'person_only' : 'operator_only'
+      const error = new ApiError('forbidden', refusalOf(operation.access))
+      throw explained(error, { rule, detail: {}, projectId: null })
     }
     requireStepUp(operation, principal, runtime)
     return handler(context, input)
@@ -69,13 +72,18 @@ async function enterProject(
   const userId = principal.kind === 'person' ? principal.userId : null
   const found = await loadProjectWithRole(runtime.db.reader, reference, userId)
   if (found === null || (found.role === null && !isOperator(principal))) {
-    throw new ApiError('project_not_found', `There is no project "${reference}".`)
+    const error = new ApiError('project_not_found', `There is no project "${reference}".`)
+    throw explained(error, { rule: 'not_here', detail: { project: reference }, projectId: null })
   }
   const { project, role } = found
   const may = (wanted: Permission) => mayInProject(principal, wanted, role)
   if (may(permission)) return { project, role, may }
-  const needed = rolesWith(permission).join(' or ')
-  throw new ApiError('forbidden', `Your role in this project is ${role}; this needs ${needed}.`)
+  const roles = rolesWith(permission)
+  const error = new ApiError(
+    'forbidden',
+    `Your role in this project is ${role}; this needs ${roles.join(' or ')}.`,
+  )
+  throw explained(error, { rule: 'role', detail: { role, permission, roles }, projectId: project.id })
 }
 
 function refusalOf(rule: AccessRule): string {
@@ -95,8 +103,9 @@ function refusalOf(rule: AccessRule): string {
 /** Asked only once it is known that the caller may do it: who may not see a project learns nothing from this. */
 function requireStepUp(operation: Operation, principal: ConsolePrincipal, runtime: ControlRuntime): void {
   if (operation.stepUp !== true || isSteppedUp(principal, runtime.clock.nowMs())) return
-  throw new ApiError(
+  const error = new ApiError(
     'step_up_required',
     `This needs a fresh confirmation that it is you. Open ${runtime.consoleUrl}/confirm in the browser and repeat the call; for the command line log in again with berth login.`,
   )
+  throw explained(error, { rule: 'step_up', detail: {}, projectId: null })
 }

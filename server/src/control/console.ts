@@ -1,7 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
+import { Readable } from 'node:stream'
 import { ApiError } from '@berth/api/errors'
-import type { HttpMethod, Operation } from '@berth/api/operation'
+import { writeNdjson } from '@berth/api/ndjson'
+import { type HttpMethod, NDJSON_MEDIA_TYPE, type Operation } from '@berth/api/operation'
 import { API_PREFIX, OPERATION_IDS, OPERATIONS, type OperationId } from '@berth/api/operations'
 import { PROBLEM_MEDIA_TYPE, renderProblem } from '@berth/api/problem'
 import Fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from 'fastify'
@@ -13,6 +15,7 @@ import { registerPages } from './pages/routes.ts'
 import type { ConsolePrincipal } from './principal.ts'
 import { readJsonBody } from './read-body.ts'
 import { toApiError } from './render-error.ts'
+import { noteRefusal } from './refusals/note-refusal.ts'
 import type { ControlRuntime } from './runtime.ts'
 import { setSecurityHeaders } from './security-headers.ts'
 
@@ -102,6 +105,10 @@ function registerOperation(
         input: { params, query, body },
       }
       const result = await callOperation(runtime, id, call)
+      if (operation.stream === true) {
+        const lines = Readable.from(writeNdjson(result as AsyncIterable<unknown>))
+        return reply.code(operation.status).type(NDJSON_MEDIA_TYPE).send(lines)
+      }
       return reply.code(operation.status).type('application/json; charset=utf-8').send(JSON.stringify(result))
     },
   })
@@ -149,6 +156,7 @@ function sendError(
   reply: FastifyReply,
 ): FastifyReply {
   const error = toApiError(thrown)
+  noteRefusal(runtime, request, error, routeName(request))
   const fields = { requestId: request.id, route: routeName(request), err: error.cause }
   if (error.code === 'internal_error') runtime.log.error(fields, 'request failed')
   else if (error.code === 'unavailable')

@@ -7,6 +7,7 @@ import { memberHandlers } from './members/routes.ts'
 import { invitationHandlers } from './invitations/routes.ts'
 import { namespaceHandlers } from './namespaces/routes.ts'
 import { projectHandlers } from './projects/routes.ts'
+import { refusalHandlers } from './refusals/routes.ts'
 import { regionHandlers } from './regions/routes.ts'
 import { registryHandlers } from './registries/routes.ts'
 import { repositoryHandlers } from './repositories/routes.ts'
@@ -32,4 +33,5 @@ export const HANDLERS: Handlers = {
   ...vaultHandlers,
   ...gcHandlers,
   ...auditEventHandlers,
+  ...refusalHandlers,
 }

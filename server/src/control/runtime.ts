@@ -1,5 +1,6 @@
 import type { KeyObject } from 'node:crypto'
 import type { AddressSet } from '../access/cidr.ts'
+import type { RefusalLog } from '../access/refusal-log.ts'
 import type { ControlSchema } from '../metastore/control-schema.ts'
 import type { Database } from '../metastore/database.ts'
 import type { RegionSchema } from '../metastore/region-schema.ts'
@@ -62,6 +63,7 @@ export interface ControlRuntime {
   /** How people sign in. */
   readonly people: PeopleSettings
   readonly revocation: Revocation
+  readonly refusals: RefusalLog
   /** By the control database's clock where there are several processes. */
   readonly clock: { nowMs(): number }
   readonly log: Logger

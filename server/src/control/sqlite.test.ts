@@ -5,6 +5,7 @@ import { describeInvitations } from './invitations/invitations-contract.ts'
 import { describeMembers } from './members/members-contract.ts'
 import { describeNamespaces } from './namespaces/namespaces-contract.ts'
 import { describeProjects } from './projects/projects-contract.ts'
+import { describeRegistries } from './registries/registries-contract.ts'
 import { openTestConsole } from '../../../test/support/console/stack.ts'
 
 describeProjects('SQLite', openTestConsole)
@@ -14,3 +15,4 @@ describeInvitations('SQLite', openTestConsole)
 describeNamespaces('SQLite', openTestConsole)
 describeContent('SQLite', openTestConsole)
 describeAudit('SQLite', openTestConsole)
+describeRegistries('SQLite', openTestConsole)

@@ -2,9 +2,12 @@ import type { BlobStore } from '../blobstore/blobstore.ts'
 import type { Database } from '../metastore/database.ts'
 import { enqueueDeletedProjects } from '../metastore/queries/deleted-project.ts'
 import type { RegionSchema } from '../metastore/region-schema.ts'
+import { sealRegionEvents } from '../metastore/seal-audit.ts'
 import type { UploadSessionStore } from '../metastore/session-store.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
+import { pruneRegionEvents } from './audit-upkeep.ts'
+import { AUDIT_PRUNE_INTERVAL_MS, AUDIT_SEAL_INTERVAL_MS } from './control-jobs.ts'
 import type { GarbageCollector } from './gc.ts'
 import { supervise } from './supervise.ts'
 import { expireUploads, sweepOrphanedUploads } from './upload-expiry.ts'
@@ -17,6 +20,8 @@ export interface RegionJobsOptions {
   readonly collector: GarbageCollector
   readonly gcIntervalMs: number
   readonly uploadTtlMs: number
+  /** Null: audit events are kept for ever. */
+  readonly auditRetentionMs: number | null
   readonly log: Logger
   readonly metrics: Metrics
 }
@@ -28,7 +33,7 @@ const ORPHAN_MARGIN_MS = 3_600_000
 
 /** Starts a region's background jobs. The returned function stops them and waits for the runs under way. */
 export function startRegionJobs(options: RegionJobsOptions): () => Promise<void> {
-  const { regionId, db, collector, gcIntervalMs, uploadTtlMs } = options
+  const { regionId, db, collector, gcIntervalMs, uploadTtlMs, auditRetentionMs } = options
   const uploads = { ...options, orphanAgeMs: uploadTtlMs + ORPHAN_MARGIN_MS }
   const collectGarbage = async (signal: AbortSignal) => {
     // Again each time: whoever deleted the project may have died before it queued the project's data.
@@ -41,6 +46,18 @@ export function startRegionJobs(options: RegionJobsOptions): () => Promise<void>
       name: `upload expiry ${regionId}`,
       intervalMs: UPLOAD_EXPIRY_INTERVAL_MS,
       run: async (signal: AbortSignal) => void (await expireUploads(uploads, signal)),
+    },
+    {
+      name: `audit sealing ${regionId}`,
+      intervalMs: AUDIT_SEAL_INTERVAL_MS,
+      run: async (signal: AbortSignal) => void (await sealRegionEvents(db, signal)),
+    },
+    {
+      name: `audit retention ${regionId}`,
+      intervalMs: AUDIT_PRUNE_INTERVAL_MS,
+      run: async (signal: AbortSignal) => {
+        if (auditRetentionMs !== null) await pruneRegionEvents(db, auditRetentionMs, signal)
+      },
     },
     {
       name: `orphaned uploads ${regionId}`,

@@ -49,6 +49,8 @@ export interface ProjectTable {
   quota_bytes: number | null
   public_repositories: string
   allow_sparse_indexes: number
+  /** Where the host without a region leads; null: to the first region. */
+  home_region_id: string | null
   /** JSON ImmutableTagRule[] (access/image-rules.ts). */
   immutable_tags: Generated<string>
   /** JSON RetentionPolicy; null: everything is kept. */

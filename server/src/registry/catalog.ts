@@ -5,6 +5,7 @@ import { listRepositories } from '../metastore/queries/catalog.ts'
 import { type Answer, jsonAnswer } from './answer.ts'
 import { AuthenticationRequired } from './challenge.ts'
 import type { Exchange } from './exchange.ts'
+import { explained } from './explanation.ts'
 import { authenticate } from './grant.ts'
 import { cacheHeaders } from './headers.ts'
 import { CATALOG_MAX_ROWS, CATALOG_STEP_ROWS } from './limits.ts'
@@ -22,8 +23,10 @@ export async function answerCatalog(
 ): Promise<Answer> {
   const principal = await authenticate(runtime, exchange, CATALOG_SCOPE)
   const decision = runtime.access.authorizeCatalog(principal)
-  if (decision.outcome === 'challenge') throw new AuthenticationRequired(CATALOG_SCOPE, decision.error)
-  if (decision.outcome === 'denied') throw new OciError('DENIED', decision.reason)
+  if (decision.outcome === 'challenge') {
+    throw explained(new AuthenticationRequired(CATALOG_SCOPE, decision.error), decision.denial)
+  }
+  if (decision.outcome === 'denied') throw explained(new OciError('DENIED', decision.reason), decision.denial)
   const { names, last } = await collectNames(runtime, decision, page)
   const link = last === null ? {} : { Link: nextLink(`/v2/_catalog?n=${page.limit}&last=${last}`) }
   return jsonAnswer(

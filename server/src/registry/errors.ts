@@ -1,4 +1,4 @@
-import { OciError, renderOciErrors, toOciError } from '@berth/oci/errors'
+import { OciError, type OciErrorBody, renderOciErrors, toOciError } from '@berth/oci/errors'
 import { BlobStoreError } from '../blobstore/blobstore.ts'
 import { DatabaseUnavailableError } from '../metastore/database.ts'
 import { type Answer, jsonAnswer } from './answer.ts'
@@ -27,18 +27,32 @@ export function renderError(runtime: RegionRuntime, exchange: Exchange, error: u
       'request failed',
     )
   }
-  const body = renderOciErrors(known)
-  // The id is in the body too, because clients show bodies and not headers.
-  const shown =
-    known.status === 500
-      ? { errors: body.errors.map((entry) => ({ ...entry, detail: { requestId: exchange.requestId } })) }
-      : body
+  const shown = withRequestId(renderOciErrors(known), known, exchange.requestId)
   const challenge =
     known instanceof AuthenticationRequired
       ? { 'WWW-Authenticate': challengeHeader(exchange.origin, runtime.region.host, known) }
       : {}
   return jsonAnswer(known.status, shown, { ...NO_STORE, ...known.headers, ...challenge })
 }
+
+/**
+ * The id is in the body too where somebody will ask for it, because clients show bodies and not headers; docker shows
+ * the message alone. A 404 stays the same for all that is not there.
+ */
+function withRequestId(body: OciErrorBody, error: OciError, requestId: string): OciErrorBody {
+  if (!SHOWN_WITH_ID.has(error.status)) return body
+  const isPuzzling =
+    error.status === 403 || (error instanceof AuthenticationRequired && error.error === 'invalid_token')
+  return {
+    errors: body.errors.map(({ code, message, detail }) => ({
+      code,
+      message: isPuzzling ? `${message} (berth explain ${requestId})` : message,
+      detail: { ...(detail as object | null), requestId },
+    })),
+  }
+}
+
+const SHOWN_WITH_ID: ReadonlySet<number> = new Set([401, 403, 429, 500])
 
 /** 503: it may work again soon. */
 export function unavailable(message: string, cause?: unknown): OciError {

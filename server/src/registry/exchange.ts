@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import { clientAddress } from '../access/client-address.ts'
+import type { Principal } from '../access/principal.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { PROGRESS_WINDOW_MS } from './limits.ts'
 import { requestOrigin } from './request-origin.ts'
@@ -18,6 +19,8 @@ export interface Exchange {
   /** In which enough of a body has to move, in either direction. */
   readonly progressWindowMs: number
   readonly metrics: Metrics
+  /** Who asks, once that is known. */
+  readonly caller: { principal: Principal | null }
 }
 
 /** Begins an exchange. */
@@ -33,6 +36,7 @@ export function openExchange(runtime: RegionRuntime, req: IncomingMessage, res: 
     origin: requestOrigin(runtime, req),
     progressWindowMs: runtime.limits.progressWindowMs ?? PROGRESS_WINDOW_MS,
     metrics: runtime.metrics,
+    caller: { principal: null },
   }
 }
 

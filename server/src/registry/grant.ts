@@ -2,12 +2,14 @@ import { OciError } from '@berth/oci/errors'
 import type { AccessProject } from '../access/access-project.ts'
 import type { Authentication } from '../access/authentication.ts'
 import type { Decision } from '../access/decision.ts'
-import type { Action, Principal } from '../access/principal.ts'
+import type { Denial } from '../access/denial.ts'
+import type { Action, KeyPrincipal, Principal } from '../access/principal.ts'
 import { ciActor } from '../metastore/queries/ci-token.ts'
 import type { WriteContext } from '../metastore/queries/write-context.ts'
 import { AuthenticationRequired } from './challenge.ts'
 import { unavailable } from './errors.ts'
 import { type Exchange, header } from './exchange.ts'
+import { explained } from './explanation.ts'
 import type { RepositoryTarget } from './request.ts'
 import type { RegionRuntime } from './runtime.ts'
 
@@ -54,7 +56,9 @@ export async function authenticate(
     wanted,
     requestId: exchange.requestId,
   })
-  return principalOf(runtime, authentication, scope)
+  const principal = principalOf(runtime, authentication, scope)
+  exchange.caller.principal = principal
+  return principal
 }
 
 /** The principal, or the error that says why there is none. */
@@ -67,15 +71,21 @@ export function principalOf(
   runtime.metrics.authenticationFailures.inc({ reason: authentication.reason })
   switch (authentication.reason) {
     case 'rate_limited':
-      throw new OciError('TOOMANYREQUESTS', 'too many failed logins with this credential', {
-        headers: { 'Retry-After': String(authentication.retryAfterSeconds) },
-      })
+      throw explained(
+        new OciError('TOOMANYREQUESTS', 'too many failed logins with this credential', {
+          headers: { 'Retry-After': String(authentication.retryAfterSeconds) },
+        }),
+        authentication.denial,
+      )
     case 'unavailable':
       throw unavailable('the registry cannot check credentials now; try again soon')
     case 'invalid':
     case 'expired':
     case 'revoked':
-      throw new AuthenticationRequired(scope, 'invalid_token', authentication.message)
+      throw explained(
+        new AuthenticationRequired(scope, 'invalid_token', authentication.message),
+        authentication.denial,
+      )
   }
 }
 
@@ -91,18 +101,25 @@ export async function authorize(
   // No project owns a name of one component, so nobody may and nothing is there.
   const decision: Decision =
     path === '' && principal.kind === 'key'
-      ? { outcome: 'not_found' }
+      ? { outcome: 'not_found', denial: namesNoProject(principal, namespace) }
       : await runtime.access.authorize(principal, { namespace, path, action, ownRunningUpload })
   switch (decision.outcome) {
     case 'allow':
       return { principal, project: decision.project }
     case 'challenge':
-      throw new AuthenticationRequired(scope, decision.error)
+      throw explained(new AuthenticationRequired(scope, decision.error), decision.denial)
     case 'denied':
-      throw new OciError('DENIED', decision.reason)
+      throw explained(new OciError('DENIED', decision.reason), decision.denial)
     case 'not_found':
-      throw new OciError('NAME_UNKNOWN')
+      throw explained(new OciError('NAME_UNKNOWN'), decision.denial)
   }
+}
+
+function namesNoProject(
+  { projectId, keyId: actor, namespace: own }: KeyPrincipal,
+  namespace: string,
+): Denial {
+  return { rule: 'not_here', detail: { namespace, ownNamespace: own }, projectId, actor }
 }
 
 /** How audit events and the history of tags name who acts: the key, and for a trust rule also the CI job. */

@@ -11,6 +11,7 @@ import pg from 'pg'
 import { pino } from 'pino'
 import { createDatabaseAccessSource } from '../../../server/src/access/access-source.ts'
 import { parseCidrs } from '../../../server/src/access/cidr.ts'
+import { createControlRefusalLog } from '../../../server/src/access/refusal-log.ts'
 import { createRegionAccess, type RegionAccess } from '../../../server/src/access/region-access.ts'
 import { waitUntilApplied } from '../../../server/src/access/revocation.ts'
 import type { ControlSchema } from '../../../server/src/metastore/control-schema.ts'
@@ -174,6 +175,7 @@ async function openConsoleOver(storage: Storage): Promise<TestConsole> {
       server.closeAllConnections()
       await new Promise((resolve) => server.close(resolve))
       await app.close()
+      await runtime.refusals.close()
       for (const { access, control } of [near, far]) {
         await access.close()
         await control.sessions.close()
@@ -238,6 +240,7 @@ function createRuntime(options: {
       tokenKey: createSecretKey(Buffer.alloc(32, 9)),
       sso: null,
     },
+    refusals: createControlRefusalLog(db, { log, nowMs }),
     revocation: {
       async waitUntilApplied(seq) {
         const watched = regions.map(({ region, db: regionDb }) => ({ id: region.id, db: regionDb }))

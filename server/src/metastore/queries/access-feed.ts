@@ -1,5 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { AccessChangeRow, ApiKeyRow, ControlSchema, ProjectRow } from '../control-schema.ts'
+import { defineCommand } from '../database.ts'
 
 /** Notified after a change of the access rules was committed or applied. A hint, as in `Database.subscribe`. */
 export const ACCESS_FEED_CHANNEL = 'access_feed'
@@ -42,6 +43,51 @@ export async function listAccessChanges(
     .execute()
 }
 
+export interface CompactionStep {
+  /** Rows up to this number were looked at; null: there are no more. */
+  readonly seq: number | null
+  readonly removed: number
+}
+
+/**
+ * Removes changes that a later change of the same thing makes superfluous: a follower reads what the thing is like now,
+ * so the last change of each is enough, for one that is far behind as for one that begins at the beginning. The last
+ * change of all is always the last of its thing, so the feed never has a gap at its end. What was written after
+ * `writtenBefore` stays: replicas of today drop what they remember by these rows.
+ */
+export const compactAccessFeed = defineCommand<
+  ControlSchema,
+  { readonly afterSeq: number; readonly writtenBefore: number; readonly limit: number },
+  CompactionStep
+>('access_feed.compact', async (tx, { afterSeq, writtenBefore, limit }) => {
+  const rows = await tx
+    .selectFrom('access_change')
+    .select('seq')
+    .where('seq', '>', afterSeq)
+    .where('at', '<', writtenBefore)
+    .orderBy('seq')
+    .limit(limit)
+    .execute()
+  const last = rows.at(-1)
+  if (last === undefined) return { seq: null, removed: 0 }
+  const { numDeletedRows } = await tx
+    .deleteFrom('access_change')
+    .where('seq', '>', afterSeq)
+    .where('seq', '<=', last.seq)
+    .where('at', '<', writtenBefore)
+    .where(({ exists, selectFrom }) =>
+      exists(
+        selectFrom('access_change as later')
+          .select('later.seq')
+          .whereRef('later.kind', '=', 'access_change.kind')
+          .whereRef('later.entity_id', '=', 'access_change.entity_id')
+          .whereRef('later.seq', '>', 'access_change.seq'),
+      ),
+    )
+    .executeTakeFirst()
+  return { seq: last.seq, removed: Number(numDeletedRows) }
+})
+
 /** The number of the last change. */
 export async function loadLatestAccessSeq(reader: Kysely<ControlSchema>): Promise<number> {
   const { seq } = await reader
@@ -67,3 +113,5 @@ export async function loadApiKeyForFeed(
 ): Promise<ApiKeyRow | null> {
   return (await reader.selectFrom('api_key').selectAll().where('id', '=', id).executeTakeFirst()) ?? null
 }
+
+export const accessFeedCommands = [compactAccessFeed]

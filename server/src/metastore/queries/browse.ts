@@ -2,12 +2,10 @@ import { type Kysely, type Selectable, sql } from 'kysely'
 import type {
   BlobTable,
   ManifestTable,
-  RegionAuditEventRow,
   RegionSchema,
   RepositoryRow,
   TagHistoryRow,
 } from '../region-schema.ts'
-import type { AuditFilter } from './control-audit.ts'
 
 /*
  * What the console shows of a region. Read only. Every list goes by a key and takes at most `limit` rows; nothing here
@@ -314,21 +312,4 @@ export async function loadLastUsed(
     .where('last_used_at', 'is not', null)
     .execute()
   return new Map(rows.map(({ id, last_used_at }) => [id, last_used_at ?? 0]))
-}
-
-/** The next events of a region that pass the filter, newest first. */
-export async function listRegionAuditEvents(
-  reader: Kysely<RegionSchema>,
-  { projectId, action, beforeId }: AuditFilter,
-  limit: number,
-): Promise<RegionAuditEventRow[]> {
-  let query = reader.selectFrom('audit_event').selectAll()
-  if (projectId !== null) query = query.where('project_id', '=', projectId)
-  if (action !== null) {
-    query = action.includes('.')
-      ? query.where('action', '=', action)
-      : query.where('action', '>', `${action}.`).where('action', '<', `${action}/`)
-  }
-  if (beforeId !== null) query = query.where('id', '<', beforeId)
-  return query.orderBy('id', 'desc').limit(limit).execute()
 }
