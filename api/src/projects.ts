@@ -26,6 +26,13 @@ const quotaBytes = sizeBytes
   .nullable()
   .describe('Most bytes that the project may store in each region; null: no limit.')
 
+const homeRegion = z
+  .string()
+  .max(40)
+  .describe(
+    'Id of the region that the host without a region leads to. The first region when it was never chosen.',
+  )
+
 export const project = z
   .object({
     id: z.string(),
@@ -34,6 +41,7 @@ export const project = z
     quotaBytes,
     publicRepositories,
     allowSparseIndexes,
+    homeRegion,
     role: z
       .enum(ROLES)
       .nullable()
@@ -53,6 +61,7 @@ export const projectCreate = z
     quotaBytes: quotaBytes.optional(),
     publicRepositories: publicRepositories.optional(),
     allowSparseIndexes: allowSparseIndexes.optional(),
+    homeRegion: homeRegion.optional(),
   })
   .meta({ id: 'ProjectCreate' })
 
@@ -64,6 +73,7 @@ export const projectUpdate = z
     quotaBytes: quotaBytes.optional(),
     publicRepositories: publicRepositories.optional(),
     allowSparseIndexes: allowSparseIndexes.optional(),
+    homeRegion: homeRegion.optional(),
   })
   .refine((update) => Object.values(update).some((value) => value !== undefined), 'must change something')
   .meta({ id: 'ProjectUpdate' })

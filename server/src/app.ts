@@ -16,6 +16,7 @@ import { createDrivers, type Drivers, type RegionStorage } from './drivers.ts'
 import { createHealthHandler, type ReadinessCheck } from './http/health.ts'
 import { type Listener, startListener } from './http/listener.ts'
 import type { Refusal, RefusalAnswer } from './http/refusal.ts'
+import { chooseHomeRegion } from './http/regionless-host.ts'
 import { chooseRegion } from './http/region-router.ts'
 import { startControlJobs } from './jobs/control-jobs.ts'
 import { GarbageCollector } from './jobs/gc.ts'
@@ -89,6 +90,8 @@ interface RunningRegion {
   readonly collector: GarbageCollector
   /** Null in role `control`. */
   readonly handler: RequestListener | null
+  /** For the host without a region. */
+  readonly homeOf: RegionAccess['homeOf']
 }
 
 async function start(options: AppOptions, cleanup: AsyncDisposableStack): Promise<Omit<App, 'stop'>> {
@@ -159,8 +162,8 @@ async function startRegion(
     metrics,
   })
   const region = { id: setting.id, host: setting.host, setting, storage, collector }
-  if (config.role === 'control') return { ...region, handler: null }
-  const handler = await startRegistry(setting, storage, shared, cleanup)
+  if (config.role === 'control') return { ...region, handler: null, homeOf: async () => null }
+  const { handler, access } = await startRegistry(setting, storage, shared, cleanup)
   const { gcIntervalMs, uploadTtlMs, auditRetentionMs } = config
   cleanup.defer(
     startRegionJobs({
@@ -174,7 +177,7 @@ async function startRegion(
       metrics,
     }),
   )
-  return { ...region, handler }
+  return { ...region, handler, homeOf: access.homeOf }
 }
 
 async function startRegistry(
@@ -182,7 +185,7 @@ async function startRegistry(
   storage: RegionStorage,
   shared: Shared,
   cleanup: AsyncDisposableStack,
-): Promise<RequestListener> {
+): Promise<{ readonly handler: RequestListener; readonly access: RegionAccess }> {
   const { config, log, metrics } = shared
   const clock = await startDatabaseClock(storage.db)
   cleanup.defer(() => clock.close())
@@ -192,8 +195,9 @@ async function startRegistry(
   cleanup.defer(() => refusals.close())
   const lastPulls = createLastPulls(storage.db, log)
   cleanup.defer(() => lastPulls.close())
-  return createRegistryHandler({
+  const handler = createRegistryHandler({
     region: { id: setting.id, name: setting.name, host: setting.host },
+    regionlessHost: config.registryHost,
     externalOrigin: `${config.scheme}://${setting.host}`,
     ...storage,
     access,
@@ -209,6 +213,7 @@ async function startRegistry(
     rootKeys: shared.installation.rootKeys,
     upstreamEndpoints: shared.upstreamEndpoints,
   })
+  return { handler, access }
 }
 
 function startAccess(
@@ -414,9 +419,18 @@ async function listenForRegions(
   }
   const sharing = regions.filter((region) => region.setting.listen === null && region.handler !== null)
   if (sharing.length === 0) return
-  await add('registry', config.registryAddr, (request, response) =>
-    chooseRegion(sharing, request)?.handler?.(request, response),
-  )
+  const everywhere = regions.filter((region) => region.handler !== null)
+  await add('registry', config.registryAddr, (request, response) => {
+    if (config.registryHost === null || request.headers.host?.toLowerCase() !== config.registryHost) {
+      chooseRegion(sharing, request)?.handler?.(request, response)
+      return
+    }
+    chooseHomeRegion(everywhere, request).then(
+      (region) => region?.handler?.(request, response),
+      // It cannot be known where the project is at home: any region says that it is unavailable.
+      () => everywhere[0]?.handler?.(request, response),
+    )
+  })
 }
 
 function withHealth(

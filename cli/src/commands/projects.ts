@@ -15,6 +15,7 @@ interface RuleOptions {
   readonly public?: string[]
   readonly private?: boolean
   readonly sparseIndexes?: boolean
+  readonly homeRegion?: string
 }
 
 /** `projects …` */
@@ -108,6 +109,7 @@ function withRules(command: Command): Command {
     .addOption(listOption('--public <globs>', 'repositories that anyone may pull, such as "open/**"'))
     .option('--sparse-indexes', 'accept an image index whose images are not all here')
     .option('--no-sparse-indexes', 'refuse it')
+    .option('--home-region <region>', 'where the host without a region leads for this project')
 }
 
 function rulesOf(options: RuleOptions) {
@@ -116,6 +118,7 @@ function rulesOf(options: RuleOptions) {
     ...(options.quota === undefined ? {} : { quotaBytes: parseQuota(options.quota) }),
     ...(publicRepositories === undefined ? {} : { publicRepositories }),
     ...(options.sparseIndexes === undefined ? {} : { allowSparseIndexes: options.sparseIndexes }),
+    ...(options.homeRegion === undefined ? {} : { homeRegion: options.homeRegion }),
   }
 }
 
@@ -136,6 +139,7 @@ function describeProject(nowMs: number): (project: Project) => string[] {
       ['Namespace', project.namespace],
       ['Name', project.name],
       ['Id', project.id],
+      ['Home region', project.homeRegion],
       ['Quota', quotaText(project)],
       ['Public', project.publicRepositories.length === 0 ? 'nothing' : project.publicRepositories.join(', ')],
       ['Sparse indexes', project.allowSparseIndexes ? 'accepted' : 'refused'],

@@ -19,7 +19,7 @@ import { createLease } from './lease.ts'
 import { MAX_ACCESS_CLAIM_BYTES } from './limits.ts'
 import type { KeyPrincipal, Principal, TokenAccess } from './principal.ts'
 import type { ProjectId } from './project-id.ts'
-import type { ProjectRecord } from './records.ts'
+import type { KeyRecord, ProjectRecord } from './records.ts'
 import { createReplica } from './replica.ts'
 import { createTokenAuthority, type TokenAuthority, type TokenSubject } from './token.ts'
 import { type WriteGuard, writeGuardOf } from './write-guard.ts'
@@ -92,6 +92,9 @@ export interface RegionAccess {
   /** Null for a deleted project as for one that never was. */
   projectByNamespace(namespace: string): Promise<AccessProject | null>
   project(id: ProjectId): Promise<AccessProject | null>
+
+  /** Where the host without a region leads: a project's home, or a region that the key is for. Null: to the first. */
+  homeOf(who: { readonly namespace: string } | { readonly keyId: string }): Promise<string | null>
 
   /** To pass into every writing command; null for a principal without a key. */
   writeGuard(principal: Principal): WriteGuard | null
@@ -182,6 +185,15 @@ export function createRegionAccess(options: RegionAccessOptions): RegionAccess {
     },
     projectByNamespace: async (namespace) => notDeleted(await directory.loadProjectByNamespace(namespace)),
     project: async (id) => notDeleted(await directory.loadProject(id)),
+    async homeOf(who) {
+      if ('namespace' in who) {
+        return notDeleted(await directory.loadProjectByNamespace(who.namespace))?.homeRegionId ?? null
+      }
+      const key = await directory.loadKey(who.keyId)
+      if (key === null) return null
+      const home = notDeleted(await directory.loadProject(key.projectId))?.homeRegionId ?? null
+      return home === null || !isForRegion(key, home) ? (key.regions[0] ?? home) : home
+    },
     writeGuard: writeGuardOf,
     refresh: () => follower.pollNow(),
     async close() {
@@ -189,6 +201,10 @@ export function createRegionAccess(options: RegionAccessOptions): RegionAccess {
       await lastUsed.close()
     },
   }
+}
+
+function isForRegion({ regions }: KeyRecord, id: string): boolean {
+  return regions.length === 0 || regions.includes(id)
 }
 
 async function narrow(

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { resolve } from 'node:path'
 import type yaml from 'yaml'
 import { readCaFile } from './outgoing-values.ts'
-import { type Address, InvalidValue, type RegionSetting } from './parse-value.ts'
+import { type Address, InvalidValue, type NamedRegion, type RegionSetting } from './parse-value.ts'
 import { type Settings, type Variable, VARIABLES } from './variables.ts'
 
 /** The validated configuration of one process: frozen, and the only place that the rest of the code reads settings from. */
@@ -218,6 +218,13 @@ function checkTogether(settings: Settings, mistakes: string[]): void {
     )
   if ((settings.ssoIssuer === null) !== (settings.ssoClientId === null))
     mistakes.push('BERTH_SSO_ISSUER and BERTH_SSO_CLIENT_ID must be set together')
+  const homeless = (settings.regions ?? []).filter(({ host }) => host === null)
+  if (homeless.length > 0 && settings.registryDomain === null) {
+    const ids = homeless.map(({ id }) => id).join(', ')
+    mistakes.push(
+      `BERTH_REGIONS names no host for ${ids}: write slug=Name@host, or set BERTH_REGISTRY_DOMAIN`,
+    )
+  }
   const listeners = [
     settings.registryAddr,
     settings.consoleAddr,
@@ -236,14 +243,23 @@ function checkTogether(settings: Settings, mistakes: string[]): void {
 function complete(settings: Settings, workingDir: string): Omit<Config, 'outgoingCaPem'> {
   const scheme = settings.tlsCertFile === null ? 'http' : 'https'
   const dataDir = resolve(workingDir, settings.dataDir)
+  const { registryDomain } = settings
   return {
     ...settings,
     dataDir,
     rootKeyFile: resolve(workingDir, settings.rootKeyFile ?? resolve(dataDir, 'root.key')),
-    regions: settings.regions ?? [defaultRegion(settings.registryAddr)],
+    regions: settings.regions?.map((region) => withHost(region, registryDomain)) ?? [
+      defaultRegion(settings.registryAddr),
+    ],
+    registryHost: settings.registryHost ?? (registryDomain === null ? null : `registry.${registryDomain}`),
     consoleUrl: settings.consoleUrl ?? `${scheme}://${displayHost(settings.consoleAddr)}`,
     scheme,
   }
+}
+
+/** `checkTogether` has made sure that there is a host or a domain. */
+function withHost({ host, ...region }: NamedRegion, domain: string | null): RegionSetting {
+  return { ...region, host: host ?? `registry.${region.id}.${domain}` }
 }
 
 function defaultRegion(registryAddr: Address): RegionSetting {

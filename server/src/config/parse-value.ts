@@ -17,6 +17,9 @@ export interface RegionSetting {
   readonly listen: Address | null
 }
 
+/** A region as it is written down: without a host it gets one below the domain. */
+export type NamedRegion = Omit<RegionSetting, 'host'> & { readonly host: string | null }
+
 export const KIB = 1024
 export const MIB = 1024 * KIB
 export const GIB = 1024 * MIB
@@ -125,40 +128,45 @@ export function parseAddress(value: string): Address {
   return { host: host === '' ? '::' : host, port }
 }
 
-const REGION_PATTERN = /^([a-z0-9]+(?:-[a-z0-9]+)*)=([^@;,]{1,64})@([^;,@]+)(?:;listen=([^;,]+))?$/
+const REGION_PATTERN = /^([a-z0-9]+(?:-[a-z0-9]+)*)=([^@;,]{1,64})(?:@([^;,@]+))?(?:;listen=([^;,]+))?$/
 const REGION_ID_MAX_LENGTH = 40
 const REGIONS_MAX = 100
 
 /** `eu=Europe@registry.eu.example.com;listen=0.0.0.0:5001,us=…`. The first region is the default one. */
-export function parseRegions(value: string): readonly RegionSetting[] {
+export function parseRegions(value: string): readonly NamedRegion[] {
   const regions = value.split(',').map(parseRegion)
   if (regions.length > REGIONS_MAX) throw new InvalidValue(`may name at most ${REGIONS_MAX} regions`)
   for (const field of ['id', 'host'] as const) {
     const seen = new Set<string>()
-    for (const region of regions) {
-      if (seen.has(region[field])) throw new InvalidValue(`names ${region[field]} twice`)
-      seen.add(region[field])
+    for (const { [field]: value } of regions) {
+      if (value !== null && seen.has(value)) throw new InvalidValue(`names ${value} twice`)
+      if (value !== null) seen.add(value)
     }
   }
   return regions
 }
 
-function parseRegion(part: string): RegionSetting {
+/** A host name or address, optionally with a port, in lower case. */
+export function parseHost(value: string): string {
+  const [hostName, portText] = splitHostPort(value)
+  if (!HOST_PATTERN.test(hostName) || (portText !== null && !/^\d{1,5}$/.test(portText))) {
+    throw new InvalidValue(`has the host "${value}", which must be a host name, optionally with a port`)
+  }
+  return value.toLowerCase()
+}
+
+function parseRegion(part: string): NamedRegion {
   const match = REGION_PATTERN.exec(part.trim())
   const [, id, name, host, listen] = match ?? []
-  if (id === undefined || name === undefined || host === undefined || id.length > REGION_ID_MAX_LENGTH) {
+  if (id === undefined || name === undefined || id.length > REGION_ID_MAX_LENGTH) {
     throw new InvalidValue(
       `has "${part.trim()}", which must look like slug=Name@host:port, optionally with ;listen=address:port`,
     )
   }
-  const [hostName, portText] = splitHostPort(host)
-  if (!HOST_PATTERN.test(hostName) || (portText !== null && !/^\d{1,5}$/.test(portText))) {
-    throw new InvalidValue(`has the host "${host}", which must be a host name, optionally with a port`)
-  }
   return {
     id,
     name: name.trim(),
-    host: host.toLowerCase(),
+    host: host === undefined ? null : parseHost(host),
     listen: listen === undefined ? null : parseAddress(listen),
   }
 }

@@ -29,6 +29,8 @@ export interface RegionRuntime {
     /** Host (and port) that clients use. */
     readonly host: string
   }
+  /** The host that leads to each project's home region, and is answered under like the region's own; null: there is none. */
+  readonly regionlessHost?: string | null
   /** Scheme and host for what cannot be told from a request, such as `https://registry.example`. */
   readonly externalOrigin: string
   readonly db: Database<RegionSchema>

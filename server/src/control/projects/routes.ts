@@ -19,13 +19,13 @@ export const projectHandlers: HandlersOf<
     return pageOfRows(
       rows,
       query.limit,
-      ({ project, role }) => toProject(project, role),
+      ({ project, role }) => toProject(runtime, project, role),
       ({ project }) => project.namespace,
     )
   },
   'projects.create': ({ runtime, principal, origin }, { body }) =>
     createProject(runtime, body, principal.kind === 'person' ? principal.userId : null, origin()),
-  'projects.show': async ({ project, role }) => toProject(project, role),
+  'projects.show': async ({ runtime, project, role }) => toProject(runtime, project, role),
   'projects.update': ({ runtime, project, role, origin }, { body }) =>
     updateProject(runtime, project.id, body, role, origin()),
   'projects.delete': ({ runtime, project, origin }, { query }) =>

@@ -25,7 +25,7 @@ const ID_ALPHABET = 'abcdefghijkmnpqrstuvwxyz23456789'
 const ID_LENGTH = 12
 
 /** A project as the contract shows it to somebody with this role in it. */
-export function toProject(row: ProjectRow, role: Role | null): Project {
+export function toProject(runtime: ControlRuntime, row: ProjectRow, role: Role | null): Project {
   return {
     id: row.id,
     namespace: row.namespace,
@@ -33,6 +33,7 @@ export function toProject(row: ProjectRow, role: Role | null): Project {
     quotaBytes: row.quota_bytes,
     publicRepositories: JSON.parse(row.public_repositories) as string[],
     allowSparseIndexes: row.allow_sparse_indexes === 1,
+    homeRegion: homeRegionOf(runtime, row),
     role,
     createdAt: toTimestamp(row.created_at),
   }
@@ -51,11 +52,13 @@ export async function createProject(
 ): Promise<Project> {
   const publicRepositories = request.publicRepositories ?? []
   checkGlobs(publicRepositories, 'body.publicRepositories')
+  checkRegion(runtime, request.homeRegion)
   const base = {
     name: request.name,
     quotaBytes: request.quotaBytes ?? null,
     publicRepositories,
     allowSparseIndexes: request.allowSparseIndexes ?? false,
+    homeRegionId: request.homeRegion ?? null,
   }
   for (const namespace of namespaceCandidates(request)) {
     const project: NewProject = { ...base, id: newProjectId(), namespace }
@@ -64,11 +67,24 @@ export async function createProject(
     const outcome = await runtime.db.run(createProjectCommand, args)
     if (!outcome.ok) continue
     await propagate(runtime, outcome.seq)
-    return toProject(outcome.project, ownerId === null ? null : 'owner')
+    return toProject(runtime, outcome.project, ownerId === null ? null : 'owner')
   }
   const taken = request.namespace ?? slugOf(request.name)
   throw new ApiError('namespace_taken', `The namespace "${taken}" is taken, now or by a deleted project.`, {
     errors: [{ path: 'body.namespace', message: 'is taken' }],
+  })
+}
+
+/** The first region is everybody's home until another one is chosen; so is it when the chosen one is not served any more. */
+function homeRegionOf({ regions }: ControlRuntime, { home_region_id: chosen }: ProjectRow): string {
+  if (chosen !== null && regions.has(chosen)) return chosen
+  return regions.keys().next().value ?? ''
+}
+
+function checkRegion({ regions }: ControlRuntime, id: string | undefined): void {
+  if (id === undefined || regions.has(id)) return
+  throw new ApiError('validation_failed', `There is no region "${id}".`, {
+    errors: [{ path: 'body.homeRegion', message: `must be one of ${[...regions.keys()].join(', ')}` }],
   })
 }
 
@@ -110,19 +126,21 @@ export async function updateProject(
   if (request.publicRepositories !== undefined) {
     checkGlobs(request.publicRepositories, 'body.publicRepositories')
   }
-  const { name, quotaBytes, publicRepositories, allowSparseIndexes } = request
+  checkRegion(runtime, request.homeRegion)
+  const { name, quotaBytes, publicRepositories, allowSparseIndexes, homeRegion } = request
   const change = {
     ...(name === undefined ? {} : { name }),
     ...(quotaBytes === undefined ? {} : { quotaBytes }),
     ...(publicRepositories === undefined ? {} : { publicRepositories }),
     ...(allowSparseIndexes === undefined ? {} : { allowSparseIndexes }),
+    ...(homeRegion === undefined ? {} : { homeRegionId: homeRegion }),
   }
   const outcome = await runtime.db.run(updateProjectCommand, { id, change, origin })
   if (!outcome.ok) throw new ApiError('project_not_found')
   // Who makes a repository private relies on it: then a region that cannot confirm it is an error, not a detail.
   const settle = publicRepositories === undefined ? propagate : propagateEverywhere
   if (outcome.seq !== null) await settle(runtime, outcome.seq)
-  return toProject(outcome.project, role)
+  return toProject(runtime, outcome.project, role)
 }
 
 /**

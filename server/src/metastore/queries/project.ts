@@ -240,6 +240,7 @@ export interface ProjectChange {
   readonly quotaBytes?: number | null
   readonly publicRepositories?: readonly string[]
   readonly allowSparseIndexes?: boolean
+  readonly homeRegionId?: string
 }
 
 /** `seq` is null when nothing changed that the data plane knows. */
@@ -265,6 +266,7 @@ export const updateProject = defineCommand<
       ...(change.allowSparseIndexes === undefined
         ? {}
         : { allow_sparse_indexes: change.allowSparseIndexes ? 1 : 0 }),
+      ...(change.homeRegionId === undefined ? {} : { home_region_id: change.homeRegionId }),
     })
     .where('id', '=', id)
     .where('deleted_at', 'is', null)
