@@ -2,9 +2,11 @@ import { randomUUID } from 'node:crypto'
 import type { Role } from '@berth/api/access'
 import type { OperationInput, OperationResponse } from '@berth/api/operation'
 import type { OperationId, OperationOf } from '@berth/api/operations'
+import { hashSecret, mintKey } from '../../../server/src/access/key.ts'
 import { callOperation } from '../../../server/src/control/call-operation.ts'
 import { acceptAsNewcomer, createInvitation } from '../../../server/src/control/invitations/service.ts'
 import type { ConsolePrincipal, PersonPrincipal } from '../../../server/src/control/principal.ts'
+import { createPersonalToken } from '../../../server/src/metastore/queries/personal-token.ts'
 import type { TestConsole } from './stack.ts'
 
 /*
@@ -74,4 +76,22 @@ export async function callAs<Id extends OperationId>(
   })
   // As it comes over the wire.
   return JSON.parse(JSON.stringify(result)) as OperationResponse<OperationOf<Id>>
+}
+
+/** Makes a personal access token of somebody: what their calls over HTTP carry. */
+export async function makeToken({ runtime }: TestConsole, { userId }: PersonPrincipal): Promise<string> {
+  const minted = mintKey('p')
+  const origin = { actor: `person:${userId}`, requestId: 'people', nowMs: runtime.clock.nowMs() }
+  const token = {
+    id: minted.id,
+    userId,
+    name: 'test',
+    pepperVersion: runtime.pepper.version,
+    secretHmac: hashSecret(runtime.pepper.key, minted.secret),
+    expiresAt: null,
+    limit: 100,
+  }
+  const outcome = await runtime.db.run(createPersonalToken, { token, origin })
+  if (!outcome.ok) throw new Error(outcome.reason)
+  return minted.text
 }

@@ -1,0 +1,128 @@
+import type { OperationId } from '@berth/api/operations'
+
+/*
+ * Who may call each operation, written down a second time, by hand, without a look at the rules in `api/src`. A change
+ * of a rule fails the matrix test until the same change is made here, and an operation without a row does not compile.
+ */
+
+/** The least that a caller must be. A role is one in the project of the path; operators may do all that a role may. */
+export type Who =
+  | 'anyone signed in'
+  | 'a person'
+  | 'who may create projects'
+  | 'an operator'
+  | 'owner'
+  | 'admin'
+  | 'developer'
+  | 'viewer'
+
+export interface MatrixRow {
+  readonly who: Who
+  /** A session must have been confirmed lately. */
+  readonly stepUp: boolean
+}
+
+const to = (who: Who): MatrixRow => ({ who, stepUp: false })
+const confirmed = (who: Who): MatrixRow => ({ who, stepUp: true })
+
+export const MATRIX: Readonly<Record<OperationId, MatrixRow>> = {
+  whoami: to('anyone signed in'),
+
+  'projects.list': to('anyone signed in'),
+  'projects.create': to('who may create projects'),
+  'projects.show': to('viewer'),
+  'projects.update': to('admin'),
+  'projects.delete': confirmed('owner'),
+
+  'members.list': to('viewer'),
+  'members.update': confirmed('admin'),
+  'members.remove': confirmed('admin'),
+  'members.leave': confirmed('viewer'),
+  'invitations.list': to('admin'),
+  'invitations.create': confirmed('admin'),
+  'invitations.revoke': confirmed('admin'),
+  'invitations.show': to('a person'),
+  'invitations.accept': to('a person'),
+  'installationInvitations.list': to('an operator'),
+  'installationInvitations.create': confirmed('an operator'),
+  'installationInvitations.revoke': confirmed('an operator'),
+  'namespaces.check': to('anyone signed in'),
+
+  'apiKeys.list': to('viewer'),
+  'apiKeys.create': confirmed('viewer'),
+  'apiKeys.show': to('viewer'),
+  'apiKeys.revoke': confirmed('viewer'),
+  'apiKeys.rotate': confirmed('viewer'),
+  'apiKeys.endOverlap': confirmed('viewer'),
+
+  'regions.list': to('anyone signed in'),
+
+  'registries.list': to('viewer'),
+  'registries.show': to('viewer'),
+  'registries.create': confirmed('admin'),
+  'registries.update': confirmed('admin'),
+  'registries.delete': confirmed('admin'),
+  'registries.test': to('admin'),
+  'registries.generateCredentials': confirmed('admin'),
+  'registries.showCredentials': confirmed('admin'),
+  'registries.rotateCredentials': confirmed('admin'),
+  'registries.revokeCredentials': confirmed('admin'),
+
+  'repositories.list': to('viewer'),
+  'repositories.show': to('viewer'),
+  'repositories.delete': to('admin'),
+  'tags.list': to('viewer'),
+  'tags.show': to('viewer'),
+  'tags.history': to('viewer'),
+  'tags.delete': to('admin'),
+  'tags.undelete': to('admin'),
+  'manifests.list': to('viewer'),
+  'manifests.show': to('viewer'),
+  'manifests.referrers': to('viewer'),
+  'manifests.delete': to('admin'),
+  'manifests.undelete': to('admin'),
+  'usage.project': to('viewer'),
+  'usage.repositories': to('viewer'),
+  'usage.repository': to('viewer'),
+
+  'auditEvents.list': to('admin'),
+  'auditEvents.export': to('admin'),
+  'auditEvents.verify': to('admin'),
+  'auditEvents.listAll': to('an operator'),
+  'auditEvents.exportAll': to('an operator'),
+  'auditEvents.verifyAll': to('an operator'),
+  'refusals.explain': to('anyone signed in'),
+
+  'gc.status': to('an operator'),
+  'gc.run': to('an operator'),
+  'vault.status': to('an operator'),
+  'vault.rekey': confirmed('an operator'),
+}
+
+/** Values of path parameters, none of which names anything that exists. */
+export const PARAMS: Readonly<Record<string, string>> = {
+  project: 'none',
+  user: 'nobody',
+  invitation: 'none',
+  namespace: 'free-to-have',
+  key: 'abc',
+  registry: 'none',
+  requestId: '0123456789abcdef',
+  repository: 'web',
+  tag: 'latest',
+  reference: `sha256:${'0'.repeat(64)}`,
+}
+
+/** Bodies that pass the validation, of operations that need something in them. */
+export const BODIES: Partial<Record<OperationId, object>> = {
+  'projects.create': { name: 'Made by the matrix' },
+  'projects.update': { name: 'Named by the matrix' },
+  'members.update': { role: 'viewer' },
+  'invitations.create': { email: 'matrix@example.com', role: 'viewer' },
+  'installationInvitations.create': { email: 'matrix@example.com' },
+  'invitations.show': { token: 'none' },
+  'invitations.accept': { token: 'none' },
+  'apiKeys.create': { name: 'matrix' },
+  'registries.create': { provider: 'ghcr' },
+  'registries.update': { name: 'matrix' },
+}
