@@ -52,6 +52,7 @@ export function createOutgoing(options: OutgoingOptions): Outgoing {
     target: CheckedUrl,
     request: OutgoingRequest,
     deadline: Deadline,
+    onEnd: () => void,
   ): Promise<OutgoingResponse> {
     const looking = new Deadline(
       setting.connectTimeoutMs,
@@ -64,7 +65,7 @@ export function createOutgoing(options: OutgoingOptions): Outgoing {
     } finally {
       looking.clear()
     }
-    return exchange({ target, addresses, request, setting, deadline })
+    return exchange({ target, addresses, request, setting, deadline, onEnd })
   }
 
   return {
@@ -72,19 +73,16 @@ export function createOutgoing(options: OutgoingOptions): Outgoing {
       const target = checkUrl(input, allow)
       const deadline = new Deadline(request.timeoutMs, slow(target, 'did not answer'), request.signal)
       let leave: (() => void) | null = null
+      const onEnd = () => {
+        deadline.clear()
+        leave?.()
+      }
       try {
         leave = await places.enter(placeKeys(target, request), deadline.signal)
         if (leave === null) throw tooMany(target)
-        const response = await call(target, request, deadline)
-        const done = leave
-        response.body.once('close', () => {
-          deadline.clear()
-          done()
-        })
-        return response
+        return await call(target, request, deadline, onEnd)
       } catch (error) {
-        deadline.clear()
-        leave?.()
+        onEnd()
         throw error
       }
     },

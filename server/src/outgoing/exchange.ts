@@ -32,6 +32,8 @@ export interface Exchange {
   readonly setting: ExchangeSetting
   /** Ends the exchange, body included. */
   readonly deadline: Deadline
+  /** Called once when the body of the answer has ended, however it did. */
+  readonly onEnd: () => void
 }
 
 // Agents of our own: those of the process may have been told to use a proxy, and keep connections.
@@ -167,7 +169,7 @@ function inOneSpelling(address: string): string {
 
 function toResponse(
   answer: IncomingMessage,
-  { target, request, setting, deadline }: Exchange,
+  { target, request, setting, deadline, onEnd }: Exchange,
 ): OutgoingResponse {
   const host = target.label
   const maxBytes = request.maxBytes ?? DEFAULT_MAX_BODY_BYTES
@@ -179,7 +181,11 @@ function toResponse(
   const { signal } = deadline
   const abort = () => body.destroy(asError(signal.reason))
   signal.addEventListener('abort', abort, { once: true })
-  body.once('close', () => signal.removeEventListener('abort', abort))
+  // Here and now: an empty body may have closed before the caller sees the answer.
+  body.once('close', () => {
+    signal.removeEventListener('abort', abort)
+    onEnd()
+  })
   if (request.bodyTimeoutMs !== undefined) deadline.restart(request.bodyTimeoutMs)
   // Nobody reads what cannot be there, and only what was read closes.
   if (isEmpty) body.resume()
