@@ -8,10 +8,12 @@ import { defineMaintenance } from './commands/maintenance.ts'
 import { defineManifests } from './commands/manifests.ts'
 import { defineProjects } from './commands/projects.ts'
 import { defineRegions } from './commands/regions.ts'
+import { defineRegistries } from './commands/registries.ts'
 import { defineRepos } from './commands/repos.ts'
 import { defineServe } from './commands/serve.ts'
 import { defineTags } from './commands/tags.ts'
 import { defineUsage } from './commands/usage.ts'
+import { defineVault } from './commands/vault.ts'
 import { defineVersion } from './commands/version.ts'
 import type { Io } from './io.ts'
 import { readVersion } from './version.ts'
@@ -22,12 +24,14 @@ const DEFINITIONS = [
   defineProjects,
   defineKeys,
   defineRegions,
+  defineRegistries,
   defineRepos,
   defineTags,
   defineManifests,
   defineUsage,
   defineGc,
   defineAudit,
+  defineVault,
   defineMaintenance,
   defineCompletion,
   defineVersion,

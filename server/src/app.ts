@@ -3,6 +3,7 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import { type AccessSource, createDatabaseAccessSource } from './access/access-source.ts'
 import { type AddressSet, parseCidrs } from './access/cidr.ts'
 import { createControlRefusalLog, createRegionRefusalLog } from './access/refusal-log.ts'
+import { createFetchDocument } from './access/fetch-document.ts'
 import { createRegionAccess, type RegionAccess } from './access/region-access.ts'
 import { waitUntilApplied } from './access/revocation.ts'
 import type { Config } from './config/config.ts'
@@ -233,6 +234,7 @@ function startAccess(
     log,
     nowMs: () => clock.nowMs(),
     tokenLifetimeSeconds: config.tokenTtlMs / 1000,
+    fetchDocument: createFetchDocument(shared.outgoing),
   })
 }
 
@@ -312,7 +314,12 @@ async function createControl(
 
 function toControlRegion({ id, setting, storage, collector }: RunningRegion, config: Config): ControlRegion {
   return {
-    region: { id, name: setting.name, host: setting.host },
+    region: {
+      id,
+      name: setting.name,
+      host: setting.host,
+      origin: `${config.scheme}://${setting.host}`,
+    },
     db: storage.db,
     sessions: storage.sessions,
     gc: {
@@ -418,11 +425,12 @@ async function listenForRegions(
       await add('registry', region.setting.listen, region.handler)
   }
   const sharing = regions.filter((region) => region.setting.listen === null && region.handler !== null)
-  if (sharing.length === 0) return
   const everywhere = regions.filter((region) => region.handler !== null)
+  if (everywhere.length === 0 || (sharing.length === 0 && config.registryHost === null)) return
+  const byHost = sharing.length === 0 ? everywhere : sharing
   await add('registry', config.registryAddr, (request, response) => {
     if (config.registryHost === null || request.headers.host?.toLowerCase() !== config.registryHost) {
-      chooseRegion(sharing, request)?.handler?.(request, response)
+      chooseRegion(byHost, request)?.handler?.(request, response)
       return
     }
     chooseHomeRegion(everywhere, request).then(

@@ -251,6 +251,7 @@ async function createRegistry(parts: Parts, cleanup: AsyncDisposableStack): Prom
     trustedProxies: noProxies(),
     outgoing: createOutgoing({ allow: [], extraCaPem: null, userAgent: 'berth/test' }),
     upstreamEndpoints: new Map(),
+    rootKeys: parts.installation.rootKeys,
   })
 }
 
@@ -269,7 +270,14 @@ function createControl(parts: Parts): ControlRuntime {
     preview: () => Promise.reject(new Error('the model asks for no preview')),
     runCycle: (options: GcCycleOptions) => collector.runCycle(options),
   }
-  const region = { region: REGION, db, sessions: storage.sessions, gc, trashMs: PERIODS.trashMs }
+  const origin = `http://${REGION.host}`
+  const region = {
+    region: { ...REGION, origin },
+    db,
+    sessions: storage.sessions,
+    gc,
+    trashMs: PERIODS.trashMs,
+  }
   return {
     installation: { id: installation.id, version: 'test' },
     consoleUrl: 'http://console.example',

@@ -8,6 +8,7 @@ import { describeInvitations } from './invitations/invitations-contract.ts'
 import { describeMembers } from './members/members-contract.ts'
 import { describeNamespaces } from './namespaces/namespaces-contract.ts'
 import { describeProjects } from './projects/projects-contract.ts'
+import { describeRegistryCredentials } from './registries/credentials-contract.ts'
 import { describeRegistries } from './registries/registries-contract.ts'
 import { openPostgresTestConsole } from '../../../test/support/console/stack.ts'
 
@@ -28,3 +29,4 @@ describeNamespaces('PostgreSQL', open)
 describeContent('PostgreSQL', open)
 describeAudit('PostgreSQL', open)
 describeRegistries('PostgreSQL', open)
+describeRegistryCredentials('PostgreSQL', open)

@@ -5,6 +5,7 @@ import { describeInvitations } from './invitations/invitations-contract.ts'
 import { describeMembers } from './members/members-contract.ts'
 import { describeNamespaces } from './namespaces/namespaces-contract.ts'
 import { describeProjects } from './projects/projects-contract.ts'
+import { describeRegistryCredentials } from './registries/credentials-contract.ts'
 import { describeRegistries } from './registries/registries-contract.ts'
 import { openTestConsole } from '../../../test/support/console/stack.ts'
 
@@ -16,3 +17,4 @@ describeNamespaces('SQLite', openTestConsole)
 describeContent('SQLite', openTestConsole)
 describeAudit('SQLite', openTestConsole)
 describeRegistries('SQLite', openTestConsole)
+describeRegistryCredentials('SQLite', openTestConsole)

@@ -23,6 +23,8 @@ import { toTimestampOrNull } from '../time.ts'
 import { openStored } from './open-stored.ts'
 import { findRegistry } from './service.ts'
 
+const DAY_SECONDS = 86_400
+
 /** A managed registry and who asks about it. */
 interface Request {
   readonly project: ProjectRow
@@ -156,7 +158,7 @@ export async function revokeCredentials(
   return { registry: id, keyId, propagation: await propagateEverywhere(runtime, outcome.seq) }
 }
 
-/** Sets or ends the schedule of rotations. Raises `registry_not_found`, `registry_kind`. */
+/** Sets or ends the schedule of rotations. Raises `registry_not_found`, `registry_kind`, `validation_failed`. */
 export async function scheduleRotation(
   runtime: ControlRuntime,
   request: Request,
@@ -164,6 +166,12 @@ export async function scheduleRotation(
 ): Promise<RegistryRow> {
   const { project, id, origin } = request
   await findManaged(runtime, request)
+  if (rotation !== null && rotation.overlapSeconds > rotation.everyDays * DAY_SECONDS) {
+    const message = 'must not be longer than the time between two rotations: only one password before works'
+    throw new ApiError('validation_failed', `body.rotation.overlapSeconds: ${message}`, {
+      errors: [{ path: 'body.rotation.overlapSeconds', message }],
+    })
+  }
   const target = { projectId: project.id, registryId: id, rotation, origin }
   const row = await runtime.db.run(scheduleRotationCommand, target)
   if (row === null) throw new ApiError('registry_not_found')
