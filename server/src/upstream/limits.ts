@@ -32,6 +32,8 @@ export const REFUSED_SIGN_IN_MS = 30_000
 
 /** A token for ECR is replaced when it has this little left of its twelve hours. */
 export const ECR_MARGIN_MS = 10 * 60_000
+/** However short its life is said to be, an exchanged password is used for this long. */
+export const ECR_MIN_LIFETIME_MS = 60_000
 export const ECR_TIMEOUT_MS = 15_000
 
 export const MAX_RETRY_AFTER_SECONDS = 24 * 3600
