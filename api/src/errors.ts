@@ -74,6 +74,21 @@ export const API_ERRORS = {
     title: 'There is no such trust rule',
     description: 'The project has no trust rule with this id. `berth ci rules list` shows them.',
   },
+  session_not_found: {
+    status: 404,
+    title: 'There is no such session',
+    description: 'You have no session with this id, or it has ended. `berth sessions list` shows them.',
+  },
+  personal_token_not_found: {
+    status: 404,
+    title: 'There is no such personal access token',
+    description: 'You have no personal access token with this id. `berth tokens list` shows them.',
+  },
+  passkey_not_found: {
+    status: 404,
+    title: 'There is no such passkey',
+    description: 'You have no passkey with this id.',
+  },
   region_not_found: {
     status: 404,
     title: 'There is no such region',
@@ -206,6 +221,11 @@ export const API_ERRORS = {
     status: 409,
     title: 'The project has too many trust rules',
     description: 'A project may have 100 trust rules. Remove one that is not used any more.',
+  },
+  too_many_tokens: {
+    status: 409,
+    title: 'You have too many personal access tokens',
+    description: 'A person has 100 active ones at most. Revoke those that nobody uses: `berth tokens list`.',
   },
   manifest_in_use: {
     status: 409,

@@ -1,3 +1,4 @@
+import { ACCOUNT_OPERATIONS } from './account-operations.ts'
 import { inProject, OPERATOR, PROJECT_CREATION, SIGNED_IN } from './access.ts'
 import {
   apiKey,
@@ -49,6 +50,7 @@ import {
 } from './repositories.ts'
 import { tag, tagDeleted, tagListQuery, tagPage, tagParams, tagUndelete, tagVersionPage } from './tags.ts'
 import { projectUsage, repositoryUsage, repositoryUsagePage, usageListQuery } from './usage.ts'
+import { TRUST_RULE_OPERATIONS } from './trust-rule-operations.ts'
 import { VAULT_OPERATIONS } from './vault-operations.ts'
 import { whoami } from './whoami.ts'
 
@@ -89,6 +91,7 @@ export const OPERATIONS = {
     errors: [],
     access: SIGNED_IN,
   },
+  ...ACCOUNT_OPERATIONS,
 
   'projects.list': {
     method: 'GET',
@@ -540,6 +543,7 @@ export const OPERATIONS = {
   ...REFUSAL_OPERATIONS,
   ...REGISTRY_OPERATIONS,
   ...VAULT_OPERATIONS,
+  ...TRUST_RULE_OPERATIONS,
 } as const satisfies Record<string, Operation>
 
 export type OperationId = keyof typeof OPERATIONS

@@ -4,7 +4,7 @@ import { type AccessSource, createDatabaseAccessSource } from './access/access-s
 import { type AddressSet, parseCidrs } from './access/cidr.ts'
 import { createControlRefusalLog, createRegionRefusalLog } from './access/refusal-log.ts'
 import { createFetchDocument } from './access/fetch-document.ts'
-import { createRegionAccess, type RegionAccess } from './access/region-access.ts'
+import { type AccessUnderHost, createRegionAccess, type RegionAccess } from './access/region-access.ts'
 import { waitUntilApplied } from './access/revocation.ts'
 import type { Config } from './config/config.ts'
 import { openDataDir } from './config/data-dir.ts'
@@ -91,7 +91,8 @@ interface RunningRegion {
   readonly collector: GarbageCollector
   /** Null in role `control`. */
   readonly handler: RequestListener | null
-  /** For the host without a region. */
+  /** The same for the host without a region. */
+  readonly sharedHandler: RequestListener | null
   readonly homeOf: RegionAccess['homeOf']
 }
 
@@ -163,8 +164,9 @@ async function startRegion(
     metrics,
   })
   const region = { id: setting.id, host: setting.host, setting, storage, collector }
-  if (config.role === 'control') return { ...region, handler: null, homeOf: async () => null }
-  const { handler, access } = await startRegistry(setting, storage, shared, cleanup)
+  if (config.role === 'control')
+    return { ...region, handler: null, sharedHandler: null, homeOf: async () => null }
+  const { handler, sharedHandler, access } = await startRegistry(setting, storage, shared, cleanup)
   const { gcIntervalMs, uploadTtlMs, auditRetentionMs } = config
   cleanup.defer(
     startRegionJobs({
@@ -178,7 +180,7 @@ async function startRegion(
       metrics,
     }),
   )
-  return { ...region, handler, homeOf: access.homeOf }
+  return { ...region, handler, sharedHandler, homeOf: access.homeOf }
 }
 
 async function startRegistry(
@@ -186,7 +188,7 @@ async function startRegistry(
   storage: RegionStorage,
   shared: Shared,
   cleanup: AsyncDisposableStack,
-): Promise<{ readonly handler: RequestListener; readonly access: RegionAccess }> {
+): Promise<{ handler: RequestListener; sharedHandler: RequestListener; access: RegionAccess }> {
   const { config, log, metrics } = shared
   const clock = await startDatabaseClock(storage.db)
   cleanup.defer(() => clock.close())
@@ -196,12 +198,13 @@ async function startRegistry(
   cleanup.defer(() => refusals.close())
   const lastPulls = createLastPulls(storage.db, log)
   cleanup.defer(() => lastPulls.close())
-  const handler = createRegistryHandler({
-    region: { id: setting.id, name: setting.name, host: setting.host },
-    regionlessHost: config.registryHost,
-    externalOrigin: `${config.scheme}://${setting.host}`,
+  const underHost = (host: string, accessThere: AccessUnderHost) => ({
+    region: { id: setting.id, name: setting.name, host },
+    externalOrigin: `${config.scheme}://${host}`,
+    access: accessThere,
+  })
+  const runtime = {
     ...storage,
-    access,
     refusals,
     lastPulls,
     limits: config,
@@ -213,8 +216,14 @@ async function startRegistry(
     outgoing: shared.outgoing,
     rootKeys: shared.installation.rootKeys,
     upstreamEndpoints: shared.upstreamEndpoints,
-  })
-  return { handler, access }
+  }
+  const handler = createRegistryHandler({ ...runtime, ...underHost(setting.host, access) })
+  const { registryHost } = config
+  const sharedHandler =
+    registryHost === null
+      ? handler
+      : createRegistryHandler({ ...runtime, ...underHost(registryHost, access.underHost(registryHost)) })
+  return { handler, sharedHandler, access }
 }
 
 function startAccess(
@@ -434,9 +443,9 @@ async function listenForRegions(
       return
     }
     chooseHomeRegion(everywhere, request).then(
-      (region) => region?.handler?.(request, response),
+      (region) => region?.sharedHandler?.(request, response),
       // It cannot be known where the project is at home: any region says that it is unavailable.
-      () => everywhere[0]?.handler?.(request, response),
+      () => everywhere[0]?.sharedHandler?.(request, response),
     )
   })
 }

@@ -17,6 +17,8 @@ export interface FailureLimits {
   readonly failuresPerCredential: number
   readonly failingCredentialsPerAddress: number
   readonly countedFailures: number
+  /** Default: a minute. */
+  readonly windowSeconds?: number
 }
 
 export const DEFAULT_FAILURE_LIMITS: FailureLimits = {
@@ -27,8 +29,9 @@ export const DEFAULT_FAILURE_LIMITS: FailureLimits = {
 
 /**
  * Counts failed sign-ins of each (credential, client) within a minute, and the different failing credentials of each
- * client. Only failures are ever asked about: who shows a right secret is let in whatever others do, so nobody can
- * lock anybody out.
+ * client. For secrets that cannot be guessed only failures are ever asked about: who shows a right one is let in whatever
+ * others do. Attempts with a password are counted before it is checked and forgotten when it was right. Either way nobody
+ * can lock anybody out who is elsewhere.
  */
 export interface FailureLimit {
   /**
@@ -36,13 +39,15 @@ export interface FailureLimit {
    * to wait when this client has failed too often, else null.
    */
   count(credential: string, clientAddress: string): Promise<number | null>
+  /** Takes back what was counted for this pair: it was no failure. */
+  forget(credential: string, clientAddress: string): Promise<void>
 }
 
 const EVERYONE = 'everyone'
 
 /** Keeps its counts in memory: each replica counts for itself. */
 export function createFailureLimit(limits: FailureLimits = DEFAULT_FAILURE_LIMITS): FailureLimit {
-  const duration = FAILURE_WINDOW_SECONDS
+  const duration = limits.windowSeconds ?? FAILURE_WINDOW_SECONDS
   const perCredential = new RateLimiterMemory({ points: limits.failuresPerCredential, duration })
   const perAddress = new RateLimiterMemory({ points: limits.failingCredentialsPerAddress, duration })
   // The other two remember one entry for each key for the window; this one bounds how many entries there can be.
@@ -61,6 +66,12 @@ export function createFailureLimit(limits: FailureLimits = DEFAULT_FAILURE_LIMIT
         if (waitSeconds !== null) return waitSeconds
       }
       return consume(perCredential, pair)
+    },
+    async forget(credential, clientAddress) {
+      const client = addressIdentity(clientAddress)
+      if (!(await perCredential.delete(`${credential} ${client}`))) return
+      await perAddress.reward(client, 1)
+      await total.reward(EVERYONE, 1)
     },
   }
 }

@@ -308,24 +308,6 @@ test('/ says what this is, without a script and without projects', async () => {
   assert.doesNotMatch(response.body, /<script|top-secret/)
 })
 
-test('the setup link works once, says how to go on, and shows no secret', async () => {
-  const url = `/setup?token=${SETUP_TOKEN}`
-  assert.equal((await opened.app.inject({ url: '/setup?token=wrong' })).statusCode, 403)
-  assert.equal((await opened.app.inject({ url: '/setup?token=a&token=b' })).statusCode, 403)
-  assert.equal((await opened.app.inject({ url: '/setup' })).statusCode, 403)
-  assert.equal((await opened.app.inject({ method: 'HEAD', url })).statusCode, 404)
-  const first = await opened.app.inject({ url })
-  assert.equal(first.statusCode, 200)
-  assert.match(first.body, /berth login http:\/\/console\.example/)
-  assert.match(first.body, /docker push near\.example:5000\/top-secret\/alpine/)
-  assert.doesNotMatch(first.body, new RegExp(`<script|${OPERATOR_TOKEN}|${SETUP_TOKEN}|brth_k_`))
-  assert.equal((await opened.app.inject({ url })).statusCode, 410)
-  const { items } = await opened.client.call('auditEvents.listAll', {
-    query: { action: 'installation.setup' },
-  })
-  assert.equal(items.length, 1)
-})
-
 test('over a socket: a body is asked for only after the caller is known', async () => {
   const [unknown, known] = await Promise.all([
     sendExpecting(''),

@@ -12,6 +12,8 @@ import { authenticate } from './authenticate.ts'
 import { callOperation } from './call-operation.ts'
 import { MAX_BODY_BYTES, MAX_PATH_PARAMETER_LENGTH, MAX_URL_LENGTH } from './limits.ts'
 import { registerPages } from './pages/routes.ts'
+import { registerAuthRoutes } from './people/auth-routes.ts'
+import { createPeople } from './people/people.ts'
 import type { ConsolePrincipal } from './principal.ts'
 import { readJsonBody } from './read-body.ts'
 import { toApiError } from './render-error.ts'
@@ -34,7 +36,7 @@ const METHODS: readonly (HttpMethod | 'PUT')[] = ['GET', 'POST', 'PUT', 'PATCH',
 const REQUEST_ID_BYTES = 12
 
 /**
- * Makes the console: the API of the table of operations, and its two pages. It does not listen; whoever does passes
+ * Makes the console: the API of the table of operations, its pages, and what people sign in with. It does not listen; whoever does passes
  * requests to `routing`.
  */
 export async function createConsole(runtime: ControlRuntime): Promise<FastifyInstance> {
@@ -61,7 +63,9 @@ export async function createConsole(runtime: ControlRuntime): Promise<FastifyIns
     throw new ApiError('route_not_found')
   })
   readBodies(app)
-  registerPages(app, runtime)
+  const people = createPeople(runtime)
+  registerPages(app, runtime, people)
+  registerAuthRoutes(app, runtime, people)
   const failures = createFailureLimit()
   for (const id of OPERATION_IDS) registerOperation(app, runtime, failures, id)
   refuseOtherMethods(app)

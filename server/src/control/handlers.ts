@@ -6,12 +6,16 @@ import { manifestHandlers } from './manifests/routes.ts'
 import { memberHandlers } from './members/routes.ts'
 import { invitationHandlers } from './invitations/routes.ts'
 import { namespaceHandlers } from './namespaces/routes.ts'
+import { personalTokenHandlers } from './personal-tokens/routes.ts'
 import { projectHandlers } from './projects/routes.ts'
 import { refusalHandlers } from './refusals/routes.ts'
 import { regionHandlers } from './regions/routes.ts'
 import { registryHandlers } from './registries/routes.ts'
 import { repositoryHandlers } from './repositories/routes.ts'
+import { sessionHandlers } from './sessions/routes.ts'
 import { tagHandlers } from './tags/routes.ts'
+import { ciSnippetHandlers } from './ci-snippets/routes.ts'
+import { trustRuleHandlers } from './trust-rules/routes.ts'
 import { usageHandlers } from './usage/routes.ts'
 import { vaultHandlers } from './vault/routes.ts'
 import { whoamiHandlers } from './whoami/routes.ts'
@@ -19,11 +23,15 @@ import { whoamiHandlers } from './whoami/routes.ts'
 /** The handler of every operation. */
 export const HANDLERS: Handlers = {
   ...whoamiHandlers,
+  ...sessionHandlers,
+  ...personalTokenHandlers,
   ...projectHandlers,
   ...memberHandlers,
   ...invitationHandlers,
   ...namespaceHandlers,
   ...apiKeyHandlers,
+  ...trustRuleHandlers,
+  ...ciSnippetHandlers,
   ...regionHandlers,
   ...registryHandlers,
   ...repositoryHandlers,

@@ -1,3 +1,4 @@
+import { ApiError } from '@berth/api/errors'
 import { type AccessRule, type Permission, type Role, roleMay } from '@berth/api/access'
 
 /** Who calls the console. */
@@ -90,4 +91,10 @@ export function isSteppedUp(principal: ConsolePrincipal, nowMs: number): boolean
   if (principal.kind !== 'person') return false
   if (principal.via === 'token') return true
   return principal.steppedUpUntil !== null && principal.steppedUpUntil > nowMs
+}
+
+/** The caller as a person. Raises `forbidden` for the operator token, which has no account. */
+export function personOf(principal: ConsolePrincipal): PersonPrincipal {
+  if (principal.kind === 'person') return principal
+  throw new ApiError('forbidden', 'The operator token has no account. Log in as a person: berth login.')
 }

@@ -9,14 +9,15 @@ import { BODY_TIMEOUT_MS, MAX_BODY_BYTES } from './limits.ts'
  * Raises `invalid_json`, `body_too_large`, `request_timeout`.
  */
 export async function readJsonBody(body: IncomingMessage): Promise<unknown> {
-  const bytes = await readBytes(body)
+  const bytes = await readBytes(body, MAX_BODY_BYTES)
   if (bytes.byteLength === 0) return undefined
   const parsed = parseStrictJson(bytes)
   if (!parsed.ok) throw new ApiError('invalid_json', `The body is not acceptable JSON: ${parsed.reason}.`)
   return parsed.value
 }
 
-function readBytes(body: IncomingMessage): Promise<Uint8Array> {
+/** Reads a body of `maxBytes` at most. Raises `body_too_large`, `request_timeout`, `invalid_request`. */
+export function readBytes(body: IncomingMessage, maxBytes: number): Promise<Buffer> {
   return new Promise((resolve, reject) => {
     const chunks: Buffer[] = []
     let size = 0
@@ -30,7 +31,7 @@ function readBytes(body: IncomingMessage): Promise<Uint8Array> {
     }
     body.on('data', (chunk: Buffer) => {
       size += chunk.byteLength
-      if (size > MAX_BODY_BYTES) fail(new ApiError('body_too_large'))
+      if (size > maxBytes) fail(new ApiError('body_too_large'))
       else chunks.push(chunk)
     })
     body.once('end', () => {

@@ -23,6 +23,8 @@ export interface ControlRegion {
     readonly name: string
     /** Host (and port) that clients use. */
     readonly host: string
+    /** Scheme and host, such as `https://registry.example`. */
+    readonly origin: string
   }
   readonly db: Database<RegionSchema>
   readonly sessions: UploadSessionStore

@@ -26,6 +26,9 @@ import { personalTokenCommands } from './queries/personal-token.ts'
 import { invitationCommands } from './queries/invitation.ts'
 import { memberCommands } from './queries/member.ts'
 import { projectCommands } from './queries/project.ts'
+import { jobLeaseCommands } from './queries/job-lease.ts'
+import { webhookCommands } from './queries/webhook.ts'
+import { webhookDeliveryCommands } from './queries/webhook-delivery.ts'
 import { controlRefusalCommands, regionRefusalCommands } from './queries/refusal.ts'
 import { regionRecordCommands } from './queries/region.ts'
 import { registryCommands } from './queries/registry-commands.ts'
@@ -33,8 +36,11 @@ import { registryCredentialCommands } from './queries/registry-credential.ts'
 import { rekeyCommands } from './queries/rekey.ts'
 import { removeProjectCommands } from './queries/remove-project.ts'
 import { restoreTagCommands } from './queries/restore-tag.ts'
+import { retentionRunCommands } from './queries/retention-run.ts'
+import { retentionCommands } from './queries/retention.ts'
 import { ciTokenCommands } from './queries/ci-token.ts'
 import { tagCommands } from './queries/tag.ts'
+import { trashCommands } from './queries/trash.ts'
 import { undeleteManifestCommands } from './queries/undelete-manifest.ts'
 import { trustRuleCommands } from './queries/trust-rule.ts'
 
@@ -70,6 +76,9 @@ export const controlCommands: readonly AnyCommand[] = [
   ...accessFeedCommands,
   ...controlAuditChainCommands,
   ...controlRefusalCommands,
+  ...jobLeaseCommands,
+  ...webhookCommands,
+  ...webhookDeliveryCommands,
 ]
 
 export const regionCommands: readonly AnyCommand[] = [
@@ -88,6 +97,9 @@ export const regionCommands: readonly AnyCommand[] = [
   ...imageHoldCommands,
   ...lastPullCommands,
   ...removeProjectCommands,
+  ...retentionCommands,
+  ...retentionRunCommands,
+  ...trashCommands,
   ...tagCommands,
   ...restoreTagCommands,
   ...deleteRepositoryCommands,

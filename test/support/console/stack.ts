@@ -48,8 +48,8 @@ export const SETUP_TOKEN = 'berth-setup-of-the-tests'
 export const TRASH_MS = 7 * 24 * 3_600_000
 export const NAMESPACE_RESERVATION_MS = 90 * 24 * 3_600_000
 const REGIONS = [
-  { id: 'near', name: 'Near', host: 'near.example:5000' },
-  { id: 'far', name: 'Far Away', host: 'far.example' },
+  { id: 'near', name: 'Near', host: 'near.example:5000', origin: 'http://near.example:5000' },
+  { id: 'far', name: 'Far Away', host: 'far.example', origin: 'https://far.example' },
 ]
 const ROOT_KEYS = { current: nameRootKey(new Uint8Array(32).fill(11) as RootKey), previous: null }
 const PEPPER = createSecretKey(Buffer.alloc(32, 5))

@@ -38,12 +38,24 @@ p { margin: .5rem 0; }
 pre { background: var(--soft); border: 1px solid var(--line); border-radius: .5rem; padding: .8rem 1rem; overflow-x: auto; }
 code { font: .9em/1.6 ui-monospace, monospace; }
 table { border-collapse: collapse; }
-th, td { text-align: left; padding: .3rem 1.2rem .3rem 0; border-bottom: 1px solid var(--line); }
+th, td { text-align: left; padding: .3rem 1.2rem .3rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
+form { margin: 1.25rem 0; max-width: 24rem; }
+label { display: block; margin: .8rem 0; }
+input { display: block; box-sizing: border-box; width: 100%; margin-top: .2rem; padding: .5rem .6rem; font: inherit; border: 1px solid var(--line); border-radius: .4rem; background: var(--soft); color: inherit; }
+button, .button { display: inline-block; margin: .4rem .5rem .4rem 0; padding: .5rem 1rem; font: inherit; border: 1px solid #2563eb; border-radius: .4rem; background: #2563eb; color: #fff; text-decoration: none; cursor: pointer; }
+.plain { background: none; border-color: var(--line); color: inherit; }
+.hint { color: #888; font-size: .9rem; }
+[role=alert] { border-left: 3px solid #dc2626; padding: .4rem .8rem; background: var(--soft); }
+[role=status] { border-left: 3px solid #16a34a; padding: .4rem .8rem; background: var(--soft); }
+.code { font: 1.4rem/1.4 ui-monospace, monospace; letter-spacing: .1em; }
 footer { margin-top: 3rem; color: #888; font-size: .85rem; }
 `
 
-/** The only style that a page may use is the one in it; scripts, images, frames and forms are not allowed at all. */
-export const PAGE_CONTENT_SECURITY_POLICY = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'`
+/**
+ * The only style that a page may use is the one in it; scripts, images and frames are not allowed at all, and forms go
+ * nowhere else.
+ */
+export const PAGE_CONTENT_SECURITY_POLICY = `default-src 'none'; style-src 'sha256-${createHash('sha256').update(STYLE).digest('base64')}'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'`
 
 /** A whole page. */
 export function renderPage(title: string, body: Html): string {

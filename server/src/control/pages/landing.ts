@@ -23,6 +23,7 @@ docker push ${host}/&lt;project&gt;/my-image</code></pre>
 <pre><code>berth login ${runtime.consoleUrl}
 berth projects list
 berth keys create my-key --project &lt;project&gt;</code></pre>
+<p><a href="/sign-in">Sign in</a> · <a href="/device">Log a device in</a></p>
 <p>The HTTP API is described in <a href="/openapi.json">openapi.json</a>.</p>
 <footer>Berth ${runtime.installation.version}</footer>
 </main>`,

@@ -1,38 +1,48 @@
 import { createOpenApi } from '@berth/api/openapi'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance } from 'fastify'
+import { AUTH_PATHS } from '../people/auth-routes.ts'
+import type { People } from '../people/people.ts'
 import type { ControlRuntime } from '../runtime.ts'
-import { PAGE_CONTENT_SECURITY_POLICY } from './html.ts'
+import { showAccount } from './account.ts'
+import { showConfirm, submitConfirm } from './confirm.ts'
+import { showDevice, submitDevice } from './device.ts'
 import { renderLanding } from './landing.ts'
-import { openSetup } from './setup.ts'
+import { type PageRoute, registerPageRoutes, sendHtml } from './page.ts'
+import { showSetup, submitSetup } from './setup.ts'
+import { showSignIn, startSso, submitSignIn, submitSignOut } from './sign-in.ts'
 
 /** Paths outside of the API, with why each may be read without a token. */
 export const PUBLIC_PATHS: Readonly<Record<string, string>> = {
   '/': 'says what this is',
   '/setup': 'has a token of its own, which works once',
   '/openapi.json': 'describes the API, the same for everybody',
+  '/sign-in': 'is where a session begins',
+  '/sign-in/sso': 'sends the browser on to the issuer of single sign-on',
+  '/sign-out': "ends the browser's session, if there is one",
+  '/confirm': 'asks for a session, and for the password',
+  '/device': 'asks for a session that was confirmed lately',
+  '/account': 'asks for a session',
+  ...AUTH_PATHS,
 }
 
+const PAGES: readonly PageRoute[] = [
+  { path: '/setup', route: 'setup', show: showSetup, submit: submitSetup },
+  { path: '/sign-in', route: 'sign_in', show: showSignIn, submit: submitSignIn },
+  { path: '/sign-in/sso', route: 'sign_in_sso', show: startSso },
+  { path: '/sign-out', route: 'sign_out', submit: submitSignOut },
+  { path: '/confirm', route: 'confirm', show: showConfirm, submit: submitConfirm },
+  { path: '/device', route: 'device', show: showDevice, submit: submitDevice },
+  { path: '/account', route: 'account', show: showAccount },
+]
+
 /** Registers the console's own pages. None has a script. */
-export function registerPages(app: FastifyInstance, runtime: ControlRuntime): void {
+export function registerPages(app: FastifyInstance, runtime: ControlRuntime, people: People): void {
   app.get('/', { config: { route: 'landing' } }, async (_request, reply) =>
-    sendPage(reply, 200, renderLanding(runtime)),
+    sendHtml(reply, 200, renderLanding(runtime)),
   )
-  // HEAD must not use the token up: link checkers send it.
-  app.get('/setup', { config: { route: 'setup' }, exposeHeadRoute: false }, async (request, reply) => {
-    const { token } = request.query as { readonly token?: unknown }
-    const { status, page } = await openSetup(runtime, token, request.id)
-    return sendPage(reply, status, page)
-  })
+  registerPageRoutes(app, runtime, people, PAGES)
   const openApi = JSON.stringify(createOpenApi(runtime.installation.version))
   app.get('/openapi.json', { config: { route: 'openapi' } }, async (_request, reply) =>
     reply.type('application/json; charset=utf-8').send(openApi),
   )
-}
-
-function sendPage(reply: FastifyReply, status: number, page: string): FastifyReply {
-  return reply
-    .code(status)
-    .header('Content-Security-Policy', PAGE_CONTENT_SECURITY_POLICY)
-    .type('text/html; charset=utf-8')
-    .send(page)
 }

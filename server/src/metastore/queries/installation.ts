@@ -70,25 +70,4 @@ export const setInstallationFact = defineCommand<
   return { changed: true }
 })
 
-/** Marks the setup token as used; false when it was used before. The caller has compared the token itself. */
-export const useSetupToken = defineCommand<
-  ControlSchema,
-  { readonly origin: ChangeOrigin },
-  { readonly firstUse: boolean }
->('installation.use_setup_token', async (tx, { origin }) => {
-  const inserted = await tx
-    .insertInto('installation')
-    .values({ name: 'setup_used_at', value: String(origin.nowMs) })
-    .onConflict((conflict) => conflict.column('name').doNothing())
-    .executeTakeFirst()
-  if (inserted.numInsertedOrUpdatedRows !== 1n) return { firstUse: false }
-  await insertControlAuditEvent(tx, origin, {
-    projectId: null,
-    action: 'installation.setup',
-    target: 'setup link',
-    detail: {},
-  })
-  return { firstUse: true }
-})
-
-export const installationCommands = [initializeInstallation, setInstallationFact, useSetupToken]
+export const installationCommands = [initializeInstallation, setInstallationFact]
