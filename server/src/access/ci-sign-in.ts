@@ -8,6 +8,7 @@ import type { AccessDirectory } from './access-directory.ts'
 import { CI_PROVIDERS } from './ci-provider.ts'
 import { type CiToken, type CiTokenVerdict, readCiToken, verifyCiToken } from './ci-token.ts'
 import { narrowScope, scopeRepository } from './authorize.ts'
+import type { Denial } from './denial.ts'
 import type { IssuerKeys } from './issuer-keys.ts'
 import { mintKeyId } from './key.ts'
 import {
@@ -46,6 +47,7 @@ export type CiSignInOutcome =
       readonly reason: 'invalid' | 'expired' | 'revoked'
       readonly message: string
       readonly label: string
+      readonly denial?: Denial
     }
 
 /** Signs CI jobs in. Throws `IssuerUnavailableError` and `DatabaseUnavailableError`. */
@@ -107,7 +109,7 @@ export function createCiSignIn(options: CiSignInOptions): CiSignIn {
       requestId: request.requestId,
       audit: { target: rule.id, detail: describeJob(rule, token) },
     })
-    if (!outcome.ok) return refuse(token, CLAIM_REFUSALS[outcome.reason])
+    if (!outcome.ok) return refuse(token, CLAIM_REFUSALS[outcome.reason], rule)
     if (request.mode === 'password') {
       runs.set(runKey, outcome.run)
       return admitted(candidate, outcome.run, null)
@@ -130,15 +132,16 @@ export function createCiSignIn(options: CiSignInOptions): CiSignIn {
       const { token } = verdict
       const rules = await rulesFor(directory, token)
       const fitting = rules.filter((rule) => judgeToken(rule, token).fits)
-      if (fitting.length === 0) return refuse(token, explain(rules, token))
+      if (fitting.length === 0) return refuse(token, ...explain(rules, token))
       const candidates: Candidate[] = []
-      const refusals: string[] = []
+      const refusals: [message: string, rule: TrustRule][] = []
       for (const rule of fitting) {
         const candidate = await admit(options, rule, request)
-        if (typeof candidate === 'string') refusals.push(candidate)
+        if (typeof candidate === 'string') refusals.push([candidate, rule])
         else candidates.push(candidate)
       }
-      if (candidates.length === 0) return refuse(token, refusals[0] ?? NOT_VALID)
+      const [refusal] = refusals
+      if (candidates.length === 0 && refusal !== undefined) return refuse(token, ...refusal)
       const chosen = choose(candidates, request)
       return typeof chosen === 'string' ? refuse(token, chosen) : claim(chosen, token, request)
     },
@@ -257,21 +260,24 @@ function admitted(
 }
 
 /** Why no rule fits: only about rules for the token's own repository, and with the token's own claims. */
-function explain(rules: readonly TrustRule[], token: CiToken): string {
+function explain(rules: readonly TrustRule[], token: CiToken): [message: string, rule: TrustRule | null] {
   const reasons: string[] = []
+  let known: TrustRule | null = null
   for (const rule of rules) {
     const verdict = judgeToken(rule, token)
     if (!verdict.fits && verdict.isKnown)
       reasons.push(`The rule ${rule.id} does not fit: ${verdict.message}.`)
+    if (reasons.length === 1) known ??= rule
     if (reasons.length === MAX_EXPLAINED_RULES) break
   }
-  if (reasons.length > 0) return reasons.join(' ')
+  if (reasons.length > 0) return [reasons.join(' '), known]
   const ids = Object.values(CI_PROVIDERS)
     .flatMap(({ idClaims }) => idClaims)
     .filter((claim) => Object.hasOwn(token.claims, claim))
     .map((claim) => `${claim} ${quoteClaim(token.claims, claim)}`)
   const audience = `audience "${plain(token.audiences.join(', '))}"`
-  return `No trust rule fits this token of ${plain(token.issuer)} with ${[...ids, audience].join(' and ')}.`
+  const message = `No trust rule fits this token of ${plain(token.issuer)} with ${[...ids, audience].join(' and ')}.`
+  return [message, null]
 }
 
 /** What the audit log keeps of the job. */
@@ -285,8 +291,14 @@ function describeJob(rule: TrustRule, token: CiToken): Record<string, string> {
   return detail
 }
 
-function refuse(token: CiToken, message: string): CiSignInOutcome {
-  return { ok: false, reason: 'invalid', message, label: token.id }
+/** `rule`: the one that it is about; members of its project may look the refusal up. */
+function refuse(token: CiToken, message: string, rule: TrustRule | null = null): CiSignInOutcome {
+  const detail = { message }
+  const denial: Denial =
+    rule === null
+      ? { rule: 'credential_invalid', detail, projectId: null }
+      : { rule: 'credential_invalid', detail, projectId: rule.projectId, actor: rule.id }
+  return { ok: false, reason: 'invalid', message, label: token.id, denial }
 }
 
 function refuseUnknown(text: string): CiSignInOutcome {

@@ -10,6 +10,7 @@ import { describeNamespaces } from './namespaces/namespaces-contract.ts'
 import { describeProjects } from './projects/projects-contract.ts'
 import { describeRegistryCredentials } from './registries/credentials-contract.ts'
 import { describeRegistries } from './registries/registries-contract.ts'
+import { describeTrustRules } from './trust-rules/trust-rules-contract.ts'
 import { openPostgresTestConsole } from '../../../test/support/console/stack.ts'
 
 let server: Postgres
@@ -27,6 +28,7 @@ describeMembers('PostgreSQL', open)
 describeInvitations('PostgreSQL', open)
 describeNamespaces('PostgreSQL', open)
 describeContent('PostgreSQL', open)
+describeTrustRules('PostgreSQL', open)
 describeAudit('PostgreSQL', open)
 describeRegistries('PostgreSQL', open)
 describeRegistryCredentials('PostgreSQL', open)

@@ -7,6 +7,7 @@ import { describeNamespaces } from './namespaces/namespaces-contract.ts'
 import { describeProjects } from './projects/projects-contract.ts'
 import { describeRegistryCredentials } from './registries/credentials-contract.ts'
 import { describeRegistries } from './registries/registries-contract.ts'
+import { describeTrustRules } from './trust-rules/trust-rules-contract.ts'
 import { openTestConsole } from '../../../test/support/console/stack.ts'
 
 describeProjects('SQLite', openTestConsole)
@@ -15,6 +16,7 @@ describeMembers('SQLite', openTestConsole)
 describeInvitations('SQLite', openTestConsole)
 describeNamespaces('SQLite', openTestConsole)
 describeContent('SQLite', openTestConsole)
+describeTrustRules('SQLite', openTestConsole)
 describeAudit('SQLite', openTestConsole)
 describeRegistries('SQLite', openTestConsole)
 describeRegistryCredentials('SQLite', openTestConsole)

@@ -27,6 +27,14 @@ const confirmed = (who: Who): MatrixRow => ({ who, stepUp: true })
 
 export const MATRIX: Readonly<Record<OperationId, MatrixRow>> = {
   whoami: to('anyone signed in'),
+  'sessions.list': to('a person'),
+  'sessions.end': to('a person'),
+  'sessions.endOthers': to('a person'),
+  'personalTokens.list': to('a person'),
+  'personalTokens.create': confirmed('a person'),
+  'personalTokens.revoke': to('a person'),
+  'passkeys.list': to('a person'),
+  'passkeys.delete': confirmed('a person'),
 
   'projects.list': to('anyone signed in'),
   'projects.create': to('who may create projects'),
@@ -54,6 +62,13 @@ export const MATRIX: Readonly<Record<OperationId, MatrixRow>> = {
   'apiKeys.revoke': confirmed('viewer'),
   'apiKeys.rotate': confirmed('viewer'),
   'apiKeys.endOverlap': confirmed('viewer'),
+
+  'trustRules.list': to('developer'),
+  'trustRules.show': to('developer'),
+  'trustRules.create': confirmed('admin'),
+  'trustRules.update': confirmed('admin'),
+  'trustRules.remove': confirmed('admin'),
+  'ci.snippet': to('viewer'),
 
   'regions.list': to('anyone signed in'),
 
@@ -107,6 +122,7 @@ export const PARAMS: Readonly<Record<string, string>> = {
   namespace: 'free-to-have',
   key: 'abc',
   registry: 'none',
+  rule: 'rule_none',
   requestId: '0123456789abcdef',
   repository: 'web',
   tag: 'latest',
@@ -124,5 +140,16 @@ export const BODIES: Partial<Record<OperationId, object>> = {
   'invitations.accept': { token: 'none' },
   'apiKeys.create': { name: 'matrix' },
   'registries.create': { provider: 'ghcr' },
+  'trustRules.create': {
+    name: 'matrix',
+    provider: 'github_actions',
+    conditions: { repository_id: '1' },
+  },
   'registries.update': { name: 'matrix' },
+  'trustRules.update': { name: 'matrix' },
+}
+
+/** Queries, of operations that need something in them. */
+export const QUERIES: Partial<Record<OperationId, Readonly<Record<string, string>>>> = {
+  'ci.snippet': { provider: 'github' },
 }
