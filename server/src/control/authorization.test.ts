@@ -9,6 +9,7 @@ import { MAX_FAILURES_PER_CREDENTIAL } from '../access/limits.ts'
 import { callOperation } from './call-operation.ts'
 import { PUBLIC_PATHS } from './pages/routes.ts'
 import { type ConsolePrincipal, isSteppedUp, mayCall, mayInProject } from './principal.ts'
+import { BODIES, PARAMS, QUERIES } from './test-matrix.ts'
 import { openTestConsole, OPERATOR_TOKEN, type TestConsole } from '../../../test/support/console/stack.ts'
 
 let opened: TestConsole
@@ -18,22 +19,11 @@ before(async () => {
 })
 after(() => opened.close())
 
-const PARAMS: Readonly<Record<string, string>> = {
-  project: 'nobody',
-  key: 'abc',
-  repository: 'web',
-  tag: 'latest',
-  reference: `sha256:${'0'.repeat(64)}`,
-}
-
-function urlOf(operation: Operation): string {
-  return operationUrl(operation, { params: PARAMS })
-}
-
-async function call(operation: Operation, authorization: string | null) {
+async function call(id: OperationId, authorization: string | null) {
+  const operation: Operation = OPERATIONS[id]
   return opened.app.inject({
     method: operation.method,
-    url: urlOf(operation),
+    url: operationUrl(operation, { params: PARAMS, query: QUERIES[id] ?? {} }),
     headers: {
       ...(authorization === null ? {} : { authorization }),
       ...(operation.body === null ? {} : { 'content-type': 'application/json' }),
@@ -57,7 +47,7 @@ for (const id of OPERATION_IDS) {
   const operation: Operation = OPERATIONS[id]
   test(`${id} is denied without the operator's token, whatever else is sent`, async () => {
     for (const [name, authorization] of WRONG) {
-      const response = await call(operation, authorization)
+      const response = await call(id, authorization)
       assert.ok([401, 429].includes(response.statusCode), `${name}: ${response.statusCode} ${response.body}`)
       if (response.statusCode === 401) {
         assert.match(String(response.headers['www-authenticate']), /^Bearer /, name)
@@ -67,7 +57,7 @@ for (const id of OPERATION_IDS) {
   })
 
   test(`${id} is let in with the operator's token`, async () => {
-    const response = await call(operation, `Bearer ${OPERATOR_TOKEN}`)
+    const response = await call(id, `Bearer ${OPERATOR_TOKEN}`)
     assert.ok(![401, 403, 429].includes(response.statusCode), `${response.statusCode} ${response.body}`)
     // A project that does not exist is all that a path inside one tells.
     if (operation.access.kind === 'project' && operation.body === null) {
@@ -122,12 +112,11 @@ test('who may not act in a project is told what is told of one that does not exi
 })
 
 async function deniedAnswer(id: OperationId, principal: ConsolePrincipal, project: string): Promise<unknown> {
-  const { body } = GOOD_INPUT[id] ?? {}
   const named = Object.keys((OPERATIONS[id] as Operation).params?.shape ?? {})
   const input = {
     params: Object.fromEntries(named.map((name) => [name, name === 'project' ? project : PARAMS[name]])),
-    query: {},
-    body: body ?? {},
+    query: QUERIES[id] ?? {},
+    body: BODIES[id] ?? {},
   }
   const call = { principal, requestId: 'r', signal: new AbortController().signal, input }
   try {
@@ -139,20 +128,14 @@ async function deniedAnswer(id: OperationId, principal: ConsolePrincipal, projec
   }
 }
 
-/** What an operation needs besides its path to get as far as the decision. */
-const GOOD_INPUT: Partial<Record<OperationId, { readonly body: object }>> = {
-  'projects.update': { body: { name: 'Mine now' } },
-  'apiKeys.create': { body: { name: 'mine' } },
-}
-
 test('failures are limited for the one who fails, and never lock the operator out', async () => {
   const authorization = 'Bearer always-the-same-wrong-token'
   const statuses: number[] = []
   for (let i = 0; i <= MAX_FAILURES_PER_CREDENTIAL; i++) {
-    statuses.push((await call(OPERATIONS.whoami, authorization)).statusCode)
+    statuses.push((await call('whoami', authorization)).statusCode)
   }
   assert.equal(statuses.at(-1), 429)
-  const refused = await call(OPERATIONS.whoami, authorization)
+  const refused = await call('whoami', authorization)
   assert.match(String(refused.headers['retry-after']), /^[1-9]\d*$/)
-  assert.equal((await call(OPERATIONS.whoami, `Bearer ${OPERATOR_TOKEN}`)).statusCode, 200)
+  assert.equal((await call('whoami', `Bearer ${OPERATOR_TOKEN}`)).statusCode, 200)
 })

@@ -6,10 +6,10 @@ import { ApiError } from '@berth/api/errors'
 import type { Operation } from '@berth/api/operation'
 import { OPERATION_IDS, OPERATIONS, type OperationId } from '@berth/api/operations'
 import { openTestConsole, OPERATOR_TOKEN, type TestConsole } from '../../../test/support/console/stack.ts'
-import { addMember, addPerson, makeToken } from '../../../test/support/console/people.ts'
+import { addMember, addPerson, makeToken } from '../../../test/support/console/members.ts'
 import { callOperation } from './call-operation.ts'
 
-import { BODIES, MATRIX, PARAMS, type Who } from './test-matrix.ts'
+import { BODIES, MATRIX, PARAMS, QUERIES, type Who } from './test-matrix.ts'
 import type { PersonPrincipal } from './principal.ts'
 
 /*
@@ -70,7 +70,7 @@ async function send(id: OperationId, caller: Caller, project: string) {
   const operation: Operation = OPERATIONS[id]
   return opened.app.inject({
     method: operation.method,
-    url: operationUrl(operation, { params: { ...PARAMS, project } }),
+    url: operationUrl(operation, { params: { ...PARAMS, project }, query: QUERIES[id] ?? {} }),
     headers: {
       ...(caller.token === null ? {} : { authorization: `Bearer ${caller.token}` }),
       ...(operation.body === null ? {} : { 'content-type': 'application/json' }),
@@ -216,7 +216,7 @@ async function decide(id: OperationId, principal: PersonPrincipal): Promise<Outc
     principal,
     requestId: 'matrix',
     signal: new AbortController().signal,
-    input: { params, query: {}, body: BODIES[id] ?? {} },
+    input: { params, query: QUERIES[id] ?? {}, body: BODIES[id] ?? {} },
   }
   try {
     await callOperation(opened.runtime, id, call)

@@ -3,7 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import type { Role } from '@berth/api/access'
 import { ApiError, type ApiErrorCode } from '@berth/api/errors'
 import { OPERATIONS } from '@berth/api/operations'
-import { addMember, addPerson, callAs } from '../../../../test/support/console/people.ts'
+import { addMember, addPerson, callAs } from '../../../../test/support/console/members.ts'
 import type { TestConsole } from '../../../../test/support/console/stack.ts'
 import type { PersonPrincipal } from '../principal.ts'
 
