@@ -3,6 +3,7 @@ import { testConnection } from './connection-test.ts'
 import { credentialSource } from './ecr.ts'
 import { fetchCatalog, fetchTags } from './lists.ts'
 import { fetchBlob, fetchManifest, headManifest } from './manifests.ts'
+import { fetchReferrers } from './referrers.ts'
 import { createRegistryCaller } from './registry-call.ts'
 import { registryPlace, type UpstreamEndpoints } from './registry-place.ts'
 import { SignIn } from './sign-in.ts'
@@ -51,6 +52,10 @@ export function createUpstreamClient(options: UpstreamClientOptions): UpstreamCl
       const known = place.repository(repository)
       if (known === null) return null
       return fetchBlob(caller, place, { ...call, ...account, repository: known, digest })
+    },
+    async referrers(repository, digest, call = {}) {
+      const known = place.repository(repository)
+      return known === null ? [] : fetchReferrers(caller, place, known, digest, { ...call, ...account })
     },
     async tags(repository, page = {}) {
       const known = place.repository(repository)

@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream'
+import type { Descriptor } from '@berth/oci/descriptor'
 import type { Digest } from '@berth/oci/digest'
 
 export type UpstreamProvider = 'docker_hub' | 'ghcr' | 'custom'
@@ -125,6 +126,8 @@ export interface UpstreamClient {
     digest: Digest,
     options: Abortable & { readonly maxBytes: number },
   ): Promise<UpstreamBlob | null>
+  /** What refers to a digest: the first page of it. */
+  referrers(repository: string, digest: Digest, options?: Abortable): Promise<readonly Descriptor[]>
   /** Null: there is no such repository. */
   tags(repository: string, page?: UpstreamPage & Abortable): Promise<UpstreamList | null>
   /** Null: this registry does not list its repositories. */
