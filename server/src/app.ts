@@ -33,6 +33,7 @@ import { createOutgoing } from './outgoing/create-outgoing.ts'
 import type { Outgoing } from './outgoing/outgoing.ts'
 import { renderRegistryRefusal } from './registry/http-refusal.ts'
 import { createLastPulls } from './registry/last-pulls.ts'
+import { createUpstreams } from './registry/pull-through/upstreams.ts'
 import { createRegistryHandler } from './registry/routes.ts'
 import type { BlobDelivery } from './registry/runtime.ts'
 import type { Logger } from './telemetry/log.ts'
@@ -194,6 +195,12 @@ async function startRegistry(
   cleanup.defer(() => clock.close())
   const access = startAccess(setting, storage, clock, shared)
   cleanup.defer(() => access.close())
+  const upstreams = createUpstreams({
+    outgoing: shared.outgoing,
+    rootKeys: shared.installation.rootKeys,
+    endpoints: shared.upstreamEndpoints,
+  })
+  cleanup.defer(() => upstreams.close())
   const refusals = createRegionRefusalLog(storage.db, { log, nowMs: () => clock.nowMs() })
   cleanup.defer(() => refusals.close())
   const lastPulls = createLastPulls(storage.db, log)
@@ -214,7 +221,7 @@ async function startRegistry(
     metrics,
     trustedProxies: shared.trustedProxies,
     outgoing: shared.outgoing,
-    rootKeys: shared.installation.rootKeys,
+    upstreams,
     upstreamEndpoints: shared.upstreamEndpoints,
   }
   const handler = createRegistryHandler({ ...runtime, ...underHost(setting.host, access) })

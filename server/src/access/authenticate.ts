@@ -34,7 +34,8 @@ export interface SignInRequest {
 }
 
 export interface AuthenticatorOptions {
-  readonly regionId: string
+  /** Null: whether a key is for the region is asked where it is used. */
+  readonly regionId: string | null
   readonly directory: AccessDirectory
   readonly tokens: TokenAuthority
   readonly ci: CiSignIn
@@ -245,8 +246,9 @@ async function admit(
     const denial = denialOf(record, 'key_expired', { expiresAt: record.expiresAt })
     return refuse('expired', 'This API key has expired.', denial)
   }
-  if (record.regions.length > 0 && !record.regions.includes(options.regionId)) {
-    const denial = denialOf(record, 'key_region', { region: options.regionId, regions: record.regions })
+  const { regionId } = options
+  if (regionId !== null && record.regions.length > 0 && !record.regions.includes(regionId)) {
+    const denial = denialOf(record, 'key_region', { region: regionId, regions: record.regions })
     return refuse('invalid', 'This API key is not for this region.', denial)
   }
   if (record.addresses !== null && !record.addresses.contains(clientAddress)) {

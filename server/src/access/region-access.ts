@@ -10,11 +10,11 @@ import { createAuthenticator } from './authenticate.ts'
 import type { Authentication } from './authentication.ts'
 import { decide, decideCatalog, narrowScope, scopeRepository } from './authorize.ts'
 import type { CatalogDecision, Decision, Need } from './decision.ts'
-import { createCiSignIn } from './ci-sign-in.ts'
-import { createFailureLimit, type FailureLimits } from './failure-limit.ts'
+import { type CiSignIn, createCiSignIn } from './ci-sign-in.ts'
+import { createFailureLimit, type FailureLimit, type FailureLimits } from './failure-limit.ts'
 import { startRegionFollower } from './follower.ts'
 import { createIssuerKeys, type FetchDocument } from './issuer-keys.ts'
-import { createLastUsed } from './last-used.ts'
+import { createLastUsed, type LastUsed } from './last-used.ts'
 import { createLease } from './lease.ts'
 import { MAX_ACCESS_CLAIM_BYTES } from './limits.ts'
 import type { KeyPrincipal, Principal, TokenAccess } from './principal.ts'
@@ -38,7 +38,19 @@ export interface IssuedToken {
  * Access to one region: who is asking, and may they. Everything that needs a database may raise
  * `DatabaseUnavailableError`, except authentication, which answers `unavailable`.
  */
-export interface RegionAccess {
+export interface RegionAccess extends AccessUnderHost {
+  /** The same under a host that all regions share. Tokens of such a host are good in every region, under that host. */
+  underHost(host: string): AccessUnderHost
+
+  /** Resolves when the feed was read once more from now on, or could not be. */
+  refresh(): Promise<void>
+
+  /** Ends the follower, writes last-used times, releases everything. */
+  close(): Promise<void>
+}
+
+/** Access as the requests to one host see it. */
+export interface AccessUnderHost {
   /** From the `Authorization` header; undefined is the anonymous principal. Takes Basic with a key, and Bearer. */
   authenticate(input: {
     readonly authorization: string | undefined
@@ -98,12 +110,6 @@ export interface RegionAccess {
 
   /** To pass into every writing command; null for a principal without a key. */
   writeGuard(principal: Principal): WriteGuard | null
-
-  /** Resolves when the feed was read once more from now on, or could not be. */
-  refresh(): Promise<void>
-
-  /** Ends the follower, writes last-used times, releases everything. */
-  close(): Promise<void>
 }
 
 export interface RegionAccessOptions {
@@ -137,13 +143,6 @@ export function createRegionAccess(options: RegionAccessOptions): RegionAccess {
   const lease = createLease(monotonicMs)
   const directory = createAccessDirectory({ reader: db.reader, lease, monotonicMs })
   const lastUsed = createLastUsed(db, log)
-  const tokens = createTokenAuthority({
-    regionId: region.id,
-    regionHost: region.host,
-    rootSecret: options.rootSecret,
-    nowMs,
-    ...(options.tokenLifetimeSeconds === undefined ? {} : { lifetimeSeconds: options.tokenLifetimeSeconds }),
-  })
   const failures = createFailureLimit(options.failureLimits)
   const ci = createCiSignIn({
     regionId: region.id,
@@ -152,27 +151,53 @@ export function createRegionAccess(options: RegionAccessOptions): RegionAccess {
     issuerKeys: createIssuerKeys({ fetchDocument: options.fetchDocument ?? fetchNothing, monotonicMs }),
     nowMs,
   })
-  const authenticator = createAuthenticator({
-    regionId: region.id,
-    directory,
-    tokens,
-    ci,
-    peppers: [...options.peppers.values()],
-    failures,
-    lastUsed,
-    nowMs,
-    log,
-  })
   const replica = createReplica(db, options.replica)
   const { source } = options
   const follower = startRegionFollower({ db, source, directory, lease, replica, monotonicMs, log })
 
+  const shared = { ...options, directory, ci, failures, lastUsed, nowMs, monotonicMs }
+  const own = createView(shared, { tokenIssuer: region.id, host: region.host })
+  return {
+    ...own,
+    underHost: (host) => createView(shared, { tokenIssuer: `@${host}`, host }),
+    refresh: () => follower.pollNow(),
+    async close() {
+      await follower.close()
+      await lastUsed.close()
+    },
+  }
+}
+
+interface ViewParts extends RegionAccessOptions {
+  readonly directory: AccessDirectory
+  readonly ci: CiSignIn
+  readonly failures: FailureLimit
+  readonly lastUsed: LastUsed
+  readonly nowMs: () => number
+}
+
+/** The same rules and records under one host: its tokens are its own. */
+function createView(
+  parts: ViewParts,
+  { tokenIssuer, host }: { readonly tokenIssuer: string; readonly host: string },
+): AccessUnderHost {
+  const { directory, region } = parts
+  const tokens = createTokenAuthority({
+    regionId: tokenIssuer,
+    regionHost: host,
+    rootSecret: parts.rootSecret,
+    nowMs: parts.nowMs,
+    ...(parts.tokenLifetimeSeconds === undefined ? {} : { lifetimeSeconds: parts.tokenLifetimeSeconds }),
+  })
+  const options = { ...parts, tokens, regionId: region.id, peppers: [...parts.peppers.values()] }
+  const authenticator = createAuthenticator(options)
+  // A token of a host that several regions share may be asked for in any of them.
+  const forTokens = host === region.host ? authenticator : createAuthenticator({ ...options, regionId: null })
   return {
     authenticate: (input) => authenticator.fromHeader(input.authorization, input),
-    authenticatePassword: (input) => authenticator.fromPassword(input.username, input.password, input),
+    authenticatePassword: (input) => forTokens.fromPassword(input.username, input.password, input),
     exchangeCiToken: (input) => authenticator.fromCiToken(input.token, input.namespace, input),
-    authenticateRefreshToken: (input) =>
-      authenticator.fromRefreshToken(input.refreshToken, input.clientAddress),
+    authenticateRefreshToken: (input) => forTokens.fromRefreshToken(input.refreshToken, input.clientAddress),
     async authorize(principal, need) {
       return decide(principal, notDeleted(await directory.loadProjectByNamespace(need.namespace)), need)
     },
@@ -185,22 +210,22 @@ export function createRegionAccess(options: RegionAccessOptions): RegionAccess {
     },
     projectByNamespace: async (namespace) => notDeleted(await directory.loadProjectByNamespace(namespace)),
     project: async (id) => notDeleted(await directory.loadProject(id)),
-    async homeOf(who) {
-      if ('namespace' in who) {
-        return notDeleted(await directory.loadProjectByNamespace(who.namespace))?.homeRegionId ?? null
-      }
-      const key = await directory.loadKey(who.keyId)
-      if (key === null) return null
-      const home = notDeleted(await directory.loadProject(key.projectId))?.homeRegionId ?? null
-      return home === null || !isForRegion(key, home) ? (key.regions[0] ?? home) : home
-    },
+    homeOf: (who) => homeOf(directory, who),
     writeGuard: writeGuardOf,
-    refresh: () => follower.pollNow(),
-    async close() {
-      await follower.close()
-      await lastUsed.close()
-    },
   }
+}
+
+async function homeOf(
+  directory: AccessDirectory,
+  who: { readonly namespace: string } | { readonly keyId: string },
+): Promise<string | null> {
+  if ('namespace' in who) {
+    return notDeleted(await directory.loadProjectByNamespace(who.namespace))?.homeRegionId ?? null
+  }
+  const key = await directory.loadKey(who.keyId)
+  if (key === null) return null
+  const home = notDeleted(await directory.loadProject(key.projectId))?.homeRegionId ?? null
+  return home === null || !isForRegion(key, home) ? (key.regions[0] ?? home) : home
 }
 
 function isForRegion({ regions }: KeyRecord, id: string): boolean {

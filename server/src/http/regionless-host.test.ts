@@ -21,17 +21,13 @@ async function chosen(url: string, authorization?: string): Promise<[string | un
 }
 
 const basic = (password: string) => `Basic ${Buffer.from(`api:${password}`).toString('base64')}`
-const bearer = (payload: unknown) =>
-  `Bearer x.${Buffer.from(JSON.stringify(payload)).toString('base64url')}.y`
 
 const cases: readonly [what: string, url: string, authorization: string | undefined, region: string][] = [
   ['a project at home in the second region', '/v2/acme/web/manifests/v1', undefined, 'us'],
   ['a project without a home', '/v2/other/web/manifests/v1', basic(key.text), 'eu'],
   ['a ping with a key', '/v2/', basic(key.text), 'us'],
   ['a ping with another key', '/v2/', basic(mintKey('k').text), 'eu'],
-  ['a ping with a token', '/v2/', bearer({ aud: 'registry.us.example' }), 'us'],
-  ['a ping with a token for nobody here', '/v2/', bearer({ aud: ['x'] }), 'eu'],
-  ['a ping with a broken token', '/v2/', 'Bearer a.b.c', 'eu'],
+  ['a ping with a token', '/v2/', 'Bearer a.b.c', 'eu'],
   ['a token for a repository', '/auth/token?service=x&scope=repository:acme/web:pull', undefined, 'us'],
   ['a token for a login', '/auth/token?service=x', basic(key.text), 'us'],
   ['nothing at all', '/', undefined, 'eu'],
@@ -42,12 +38,3 @@ for (const [what, url, authorization, region] of cases) {
     assert.deepEqual(await chosen(url, authorization), [region, url])
   })
 }
-
-test('the hint of our own challenge decides, and the region does not see it', async () => {
-  assert.deepEqual(await chosen('/auth/token?region=us&scope=repository:other/x:pull'), [
-    'us',
-    '/auth/token?scope=repository%3Aother%2Fx%3Apull',
-  ])
-  assert.deepEqual(await chosen('/auth/token?region=us'), ['us', '/auth/token'])
-  assert.deepEqual(await chosen('/auth/token?region=nowhere'), ['eu', '/auth/token'])
-})

@@ -9,17 +9,14 @@ export interface HomeRegion extends RoutedRegion {
   homeOf(who: { readonly namespace: string } | { readonly keyId: string }): Promise<string | null>
 }
 
-/** Query parameter that a challenge on this host adds to its realm, so that the token comes from the right region. */
-export const REGION_HINT = 'region'
-
 const TOKEN_PATH = '/auth/token'
 const REPOSITORY_PATH = /^\/v2\/([a-z0-9]+(?:[._-]+[a-z0-9]+)*)\//
 const SCOPE = /^repository:([a-z0-9]+(?:[._-]+[a-z0-9]+)*)\//
 
 /**
  * The region that a request to the host without a region is for: the home of the project that it names, else where its
- * credential belongs, else the first one. It is only a way to find a region; that one checks everything. Takes the hint
- * of our own challenge out of the request's URL. Raises what `homeOf` raises.
+ * key belongs, else the first one: all of them know all keys, and tokens of this host are good in each. It is only a way
+ * to find a region; that one checks everything. Raises what `homeOf` raises.
  */
 export async function chooseHomeRegion<Region extends HomeRegion>(
   regions: readonly Region[],
@@ -28,25 +25,11 @@ export async function chooseHomeRegion<Region extends HomeRegion>(
   const [first] = regions
   if (first === undefined || regions.length === 1) return first
   const byId = (id: string | null) => regions.find((region) => region.id === id)
-  const hinted = takeHint(request)
-  if (hinted !== null) return byId(hinted) ?? first
   const namespace = namespaceOf(request.url ?? '')
   if (namespace !== null) return byId(await first.homeOf({ namespace })) ?? first
   const shown = parseAuthorization(request.headers.authorization)
-  if (shown.kind === 'bearer') return regions.find(({ host }) => audienceOf(shown.token) === host) ?? first
   const keyId = shown.kind === 'basic' ? (parseKey(shown.password)?.id ?? null) : null
   return keyId === null ? first : (byId(await first.homeOf({ keyId })) ?? first)
-}
-
-function takeHint(request: Pick<IncomingMessage, 'url'>): string | null {
-  const [path, query] = split(request.url ?? '')
-  if (path !== TOKEN_PATH || query === null) return null
-  const parameters = new URLSearchParams(query)
-  const hinted = parameters.get(REGION_HINT)
-  if (hinted === null) return null
-  parameters.delete(REGION_HINT)
-  request.url = parameters.size === 0 ? path : `${path}?${parameters}`
-  return hinted
 }
 
 function namespaceOf(url: string): string | null {
@@ -60,15 +43,4 @@ function namespaceOf(url: string): string | null {
 function split(url: string): [path: string, query: string | null] {
   const mark = url.indexOf('?')
   return mark < 0 ? [url, null] : [url.slice(0, mark), url.slice(mark + 1)]
-}
-
-/** Whom a token of ours is for. Not verified: the region that it names does that. */
-function audienceOf(token: string): string | null {
-  try {
-    const payload: unknown = JSON.parse(Buffer.from(token.split('.')[1] ?? '', 'base64url').toString())
-    const audience = (payload as { aud?: unknown } | null)?.aud
-    return typeof audience === 'string' ? audience : null
-  } catch {
-    return null
-  }
 }

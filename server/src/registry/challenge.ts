@@ -21,11 +21,11 @@ export class AuthenticationRequired extends OciError {
  * own origin, which is what careful clients insist on.
  */
 export function challengeHeader(
-  realm: string,
+  origin: string,
   service: string,
   { scope, error, message }: Pick<AuthenticationRequired, 'scope' | 'error' | 'message'>,
 ): string {
-  const parameters = [`realm="${realm}"`, `service="${service}"`]
+  const parameters = [`realm="${origin}/auth/token"`, `service="${service}"`]
   if (scope !== null) parameters.push(`scope="${scope}"`)
   if (error !== null) {
     // With an error here, docker shows this description and not the body's message.

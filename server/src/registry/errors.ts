@@ -6,7 +6,6 @@ import { AuthenticationRequired, challengeHeader } from './challenge.ts'
 import type { Exchange } from './exchange.ts'
 import { NO_STORE } from './headers.ts'
 import { UNAVAILABLE_RETRY_SECONDS } from './limits.ts'
-import { tokenRealm } from './request-origin.ts'
 import type { RegionRuntime } from './runtime.ts'
 
 /** The client went away in the middle: there is nobody to answer. */
@@ -32,11 +31,7 @@ export function renderError(runtime: RegionRuntime, exchange: Exchange, error: u
   const challenge =
     known instanceof AuthenticationRequired
       ? {
-          'WWW-Authenticate': challengeHeader(
-            tokenRealm(runtime, exchange.origin),
-            runtime.region.host,
-            known,
-          ),
+          'WWW-Authenticate': challengeHeader(exchange.origin, runtime.region.host, known),
         }
       : {}
   return jsonAnswer(known.status, shown, { ...NO_STORE, ...known.headers, ...challenge })

@@ -7,20 +7,18 @@ const DEFAULT_PORTS: Readonly<Record<string, string>> = { http: '80', https: '44
 
 /**
  * Scheme, host and port under which the client may be told to come again. The request's own Host counts only when it
- * is the region's host, the host without a region, or a loopback alias of the port that was listened on; any other Host, and X-Forwarded-Host
+ * is the region's host or a loopback alias of the port that was listened on; any other Host, and X-Forwarded-Host
  * from whomever, gives the region's own origin. The scheme is the connection's, or what a trusted proxy says.
  */
 export function requestOrigin(
-  runtime: Pick<RegionRuntime, 'region' | 'regionlessHost' | 'externalOrigin' | 'trustedProxies'>,
+  runtime: Pick<RegionRuntime, 'region' | 'externalOrigin' | 'trustedProxies'>,
   req: Pick<IncomingMessage, 'headers' | 'socket'>,
 ): string {
   const host = req.headers.host?.toLowerCase()
   if (host === undefined) return runtime.externalOrigin
   const scheme = requestScheme(runtime, req)
-  for (const own of [runtime.region.host, runtime.regionlessHost ?? null]) {
-    if (own !== null && withoutDefaultPort(host, scheme) === withoutDefaultPort(own, scheme)) {
-      return `${scheme}://${own}`
-    }
+  if (withoutDefaultPort(host, scheme) === withoutDefaultPort(runtime.region.host, scheme)) {
+    return `${scheme}://${runtime.region.host}`
   }
   return isLoopbackAlias(runtime, host, req.socket.localPort) ? `${scheme}://${host}` : runtime.externalOrigin
 }
@@ -55,15 +53,4 @@ function isLoopbackAlias(
 
 function portOf(host: string): string {
   return /:(\d+)$/.exec(host)?.[1] ?? ''
-}
-
-/** Where tokens come from, for a challenge: on the host without a region, with a hint at the region that challenges. */
-export function tokenRealm(
-  { region, regionlessHost = null }: Pick<RegionRuntime, 'region' | 'regionlessHost'>,
-  origin: string,
-): string {
-  const realm = `${origin}/auth/token`
-  return regionlessHost !== null && origin.endsWith(`://${regionlessHost}`)
-    ? `${realm}?region=${region.id}`
-    : realm
 }

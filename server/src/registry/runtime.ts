@@ -1,6 +1,6 @@
 import type { AddressSet } from '../access/cidr.ts'
 import type { RefusalLog } from '../access/refusal-log.ts'
-import type { RegionAccess } from '../access/region-access.ts'
+import type { AccessUnderHost } from '../access/region-access.ts'
 import type { BlobStore } from '../blobstore/blobstore.ts'
 import type { Database } from '../metastore/database.ts'
 import type { RegionSchema } from '../metastore/region-schema.ts'
@@ -9,9 +9,9 @@ import type { Outgoing } from '../outgoing/outgoing.ts'
 import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import type { UpstreamEndpoints } from '../upstream/registry-place.ts'
-import type { RootKeys } from '../vault/root-keys.ts'
 import type { LastPulls } from './last-pulls.ts'
 import type { RegistryLimits } from './limits.ts'
+import type { Upstreams } from './pull-through/upstreams.ts'
 
 /** How blob content reaches a client. */
 export type BlobDelivery =
@@ -29,14 +29,12 @@ export interface RegionRuntime {
     /** Host (and port) that clients use. */
     readonly host: string
   }
-  /** The host that leads to each project's home region, and is answered under like the region's own; null: there is none. */
-  readonly regionlessHost?: string | null
   /** Scheme and host for what cannot be told from a request, such as `https://registry.example`. */
   readonly externalOrigin: string
   readonly db: Database<RegionSchema>
   readonly sessions: UploadSessionStore
   readonly blobs: BlobStore
-  readonly access: RegionAccess
+  readonly access: AccessUnderHost
   readonly refusals: RefusalLog
   readonly limits: RegistryLimits
   readonly lastPulls: LastPulls
@@ -49,8 +47,8 @@ export interface RegionRuntime {
   readonly trustedProxies: AddressSet
   /** The guard of every call that a user can aim. */
   readonly outgoing: Outgoing
-  /** What the stored passwords of connected registries can be opened with, through their projects' keys. */
-  readonly rootKeys: RootKeys
+  /** The registries that projects have connected. */
+  readonly upstreams: Upstreams
   /** Other places for the hosts of third-party registries: see BERTH_UPSTREAM_ENDPOINTS. */
   readonly upstreamEndpoints: UpstreamEndpoints
 }
