@@ -1,5 +1,6 @@
 import { Command, Option } from 'commander'
 import { defineAudit } from './commands/audit.ts'
+import { defineCi } from './commands/ci.ts'
 import { defineCompletion } from './commands/completion.ts'
 import { defineGc } from './commands/gc.ts'
 import { defineKeys } from './commands/keys.ts'
@@ -23,6 +24,7 @@ const DEFINITIONS = [
   defineLogin,
   defineProjects,
   defineKeys,
+  defineCi,
   defineRegions,
   defineRegistries,
   defineRepos,

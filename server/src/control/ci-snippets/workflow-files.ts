@@ -47,7 +47,7 @@ function writeGithub(mode: Mode, place: SnippetPlace): WorkflowFile {
     setup: isKeyless
       ? [
           'Find the id of the repository: gh api repos/<owner>/<repository> --jq .id',
-          ruleCommand(place, 'github_actions', 'repository_id=<id> --condition ref=refs/heads/main'),
+          ruleCommand(place, 'github', 'repository_id=<id> --condition ref=refs/heads/main'),
         ]
       : [
           keyCommand(place, 'github'),
@@ -78,7 +78,7 @@ function writeGitlab(mode: Mode, place: SnippetPlace): WorkflowFile {
           'Find the id of the project on its page in GitLab, in the menu beside its name.',
           ruleCommand(
             place,
-            'gitlab_ci',
+            'gitlab',
             'project_id=<id> --condition ref=main --condition ref_type=branch --condition ref_protected=true',
           ),
         ]
