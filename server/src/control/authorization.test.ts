@@ -56,6 +56,8 @@ for (const id of OPERATION_IDS) {
     }
   })
 
+  // The operator token has no account.
+  if (operation.access.kind === 'person') continue
   test(`${id} is let in with the operator's token`, async () => {
     const response = await call(id, `Bearer ${OPERATOR_TOKEN}`)
     assert.ok(![401, 403, 429].includes(response.statusCode), `${response.statusCode} ${response.body}`)

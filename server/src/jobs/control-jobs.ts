@@ -9,6 +9,7 @@ import {
   ROTATION_INTERVAL_MS,
   rotateDueCredentials,
 } from './credential-rotation.ts'
+import { tellOfKeyExpiry } from './key-expiry.ts'
 import { supervise } from './supervise.ts'
 
 export interface ControlJobsOptions extends CredentialRotationOptions {
@@ -22,6 +23,7 @@ export interface ControlJobsOptions extends CredentialRotationOptions {
 /** Pause between two looks for events that are not sealed yet. */
 export const AUDIT_SEAL_INTERVAL_MS = 1_000
 export const AUDIT_PRUNE_INTERVAL_MS = 3_600_000
+const KEY_EXPIRY_INTERVAL_MS = 60_000
 const FEED_COMPACTION_INTERVAL_MS = 3_600_000
 
 /** Starts the control plane's background jobs. The returned function stops them and waits for the runs under way. */
@@ -37,6 +39,11 @@ export function startControlJobs(options: ControlJobsOptions): () => Promise<voi
       name: 'credential rotation',
       intervalMs: ROTATION_INTERVAL_MS,
       run: async (signal: AbortSignal) => void (await rotateDueCredentials(options, signal)),
+    },
+    {
+      name: 'API key expiry',
+      intervalMs: KEY_EXPIRY_INTERVAL_MS,
+      run: async (signal: AbortSignal) => void (await tellOfKeyExpiry(db, signal)),
     },
     {
       name: 'access feed compaction',

@@ -2,6 +2,7 @@ import type { DatabaseKind } from './database.ts'
 import { accessCopyCommands } from './queries/access-copy.ts'
 import { accessFeedCommands } from './queries/access-feed.ts'
 import { accessReplicaCommands } from './queries/access-replica.ts'
+import { apiKeyExpiryCommands } from './queries/api-key-expiry.ts'
 import { apiKeyCommands } from './queries/api-key.ts'
 import { controlAuditChainCommands, regionAuditChainCommands } from './queries/audit-chain.ts'
 import { blobCommands } from './queries/blob.ts'
@@ -25,6 +26,7 @@ import { personSessionCommands } from './queries/person-session.ts'
 import { personalTokenCommands } from './queries/personal-token.ts'
 import { invitationCommands } from './queries/invitation.ts'
 import { memberCommands } from './queries/member.ts'
+import { projectPoliciesCommands } from './queries/project-policies.ts'
 import { projectCommands } from './queries/project.ts'
 import { jobLeaseCommands } from './queries/job-lease.ts'
 import { webhookCommands } from './queries/webhook.ts'
@@ -60,6 +62,7 @@ export const controlCommands: readonly AnyCommand[] = [
   ...installationCommands,
   ...regionRecordCommands,
   ...projectCommands,
+  ...projectPoliciesCommands,
   ...memberCommands,
   ...invitationCommands,
   ...personalTokenCommands,
@@ -72,6 +75,7 @@ export const controlCommands: readonly AnyCommand[] = [
   ...registryCredentialCommands,
   ...rekeyCommands,
   ...apiKeyCommands,
+  ...apiKeyExpiryCommands,
   ...trustRuleCommands,
   ...accessFeedCommands,
   ...controlAuditChainCommands,

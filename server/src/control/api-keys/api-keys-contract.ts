@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import { ApiError, type ApiErrorCode } from '@berth/api/errors'
 import { OPERATIONS } from '@berth/api/operations'
 import { DatabaseUnavailableError } from '../../metastore/database.ts'
+import { noteKeyExpiry } from '../../metastore/queries/api-key-expiry.ts'
 import { createConsole } from '../console.ts'
 import { OPERATOR_TOKEN, type TestConsole } from '../../../../test/support/console/stack.ts'
 
@@ -229,6 +230,67 @@ export function describeApiKeys(name: string, open: () => Promise<TestConsole>):
       assert.match(response.body, /disk of a database is full/)
       assert.doesNotMatch(response.body, /secret/)
       await app.close()
+    })
+
+    const DAY_MS = 24 * 3_600_000
+
+    async function keyThatLives(days: number) {
+      const expiresAt = new Date(opened.runtime.clock.nowMs() + days * DAY_MS).toISOString()
+      return createKey(`lives ${days} days`, { expiresAt })
+    }
+
+    /** What the job of every process does. */
+    async function tellOfExpiry(limit = 100): Promise<number> {
+      const origin = { actor: 'system', requestId: 'job', nowMs: opened.runtime.clock.nowMs() }
+      const scan = { warningMs: 7 * DAY_MS, limit, origin }
+      return (await opened.runtime.db.run(noteKeyExpiry, scan)).noted
+    }
+
+    async function eventsOf(id: string): Promise<string[]> {
+      const { items } = await opened.client.call('auditEvents.list', {
+        params: PROJECT,
+        query: { action: 'api_key', limit: 500 },
+      })
+      return items.filter(({ target }) => target === id).map(({ action, actor }) => `${action} ${actor}`)
+    }
+
+    test('a key says that it expires soon, and there is one event for that and one for the end', async () => {
+      const [soon, later] = [await keyThatLives(8), await keyThatLives(30)]
+      const forever = await createKey('for ever')
+      assert.deepEqual([soon.expiresSoon, later.expiresSoon, forever.expiresSoon], [false, false, false])
+      await tellOfExpiry()
+      assert.deepEqual(await eventsOf(soon.id), ['api_key.create operator'])
+
+      opened.advance(2 * DAY_MS)
+      const shown = await opened.client.call('apiKeys.show', { params: { ...PROJECT, key: soon.id } })
+      assert.deepEqual([shown.state, shown.expiresSoon], ['active', true])
+      // Every replica tries, again and again.
+      await Promise.all(Array.from({ length: 4 }, () => tellOfExpiry()))
+      await tellOfExpiry()
+      const told = ['api_key.expiring system', 'api_key.create operator']
+      assert.deepEqual(await eventsOf(soon.id), told)
+
+      opened.advance(7 * DAY_MS)
+      const over = await opened.client.call('apiKeys.show', { params: { ...PROJECT, key: soon.id } })
+      assert.deepEqual([over.state, over.expiresSoon], ['expired', false])
+      await Promise.all(Array.from({ length: 4 }, () => tellOfExpiry()))
+      await tellOfExpiry()
+      assert.deepEqual(await eventsOf(soon.id), ['api_key.expired system', ...told])
+      assert.deepEqual(await eventsOf(later.id), ['api_key.create operator'])
+      assert.deepEqual(await eventsOf(forever.id), ['api_key.create operator'])
+    })
+
+    test('a key that was revoked is not told about, and a small batch leaves the rest for the next', async () => {
+      const keys = [await keyThatLives(1), await keyThatLives(1), await keyThatLives(1)]
+      const [revoked] = keys
+      await opened.client.call('apiKeys.revoke', { params: { ...PROJECT, key: revoked?.id ?? '' } })
+      assert.equal(await tellOfExpiry(1), 1)
+      assert.equal(await tellOfExpiry(1), 1)
+      assert.equal(await tellOfExpiry(1), 0)
+      assert.equal(
+        (await eventsOf(revoked?.id ?? '')).some((event) => event.includes('expir')),
+        false,
+      )
     })
   })
 }
