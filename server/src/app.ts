@@ -168,7 +168,7 @@ async function startRegion(
   if (config.role === 'control')
     return { ...region, handler: null, sharedHandler: null, homeOf: async () => null }
   const { handler, sharedHandler, access } = await startRegistry(setting, storage, shared, cleanup)
-  const { gcIntervalMs, uploadTtlMs, auditRetentionMs } = config
+  const { gcIntervalMs, uploadTtlMs, trashMs, auditRetentionMs } = config
   cleanup.defer(
     startRegionJobs({
       regionId: setting.id,
@@ -176,6 +176,7 @@ async function startRegion(
       collector,
       gcIntervalMs,
       uploadTtlMs,
+      trashMs,
       auditRetentionMs,
       log,
       metrics,

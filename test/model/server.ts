@@ -28,6 +28,7 @@ import { syncRegions } from '../../server/src/metastore/queries/region.ts'
 import type { RegionSchema } from '../../server/src/metastore/region-schema.ts'
 import { createOutgoing } from '../../server/src/outgoing/create-outgoing.ts'
 import { createLastPulls } from '../../server/src/registry/last-pulls.ts'
+import { createUpstreams } from '../../server/src/registry/pull-through/upstreams.ts'
 import { createRegistryHandler } from '../../server/src/registry/routes.ts'
 import type { Logger } from '../../server/src/telemetry/log.ts'
 import { createMetrics, type Metrics } from '../../server/src/telemetry/metrics.ts'
@@ -229,6 +230,7 @@ async function createRegistry(parts: Parts, cleanup: AsyncDisposableStack): Prom
   cleanup.defer(() => refusals.close())
   const lastPulls = createLastPulls(db, log)
   cleanup.defer(() => lastPulls.close())
+  const outgoing = createOutgoing({ allow: [], extraCaPem: null, userAgent: 'berth/test' })
   return createRegistryHandler({
     region: REGION,
     externalOrigin: `http://${HOST}`,
@@ -249,9 +251,13 @@ async function createRegistry(parts: Parts, cleanup: AsyncDisposableStack): Prom
     log,
     metrics,
     trustedProxies: noProxies(),
-    outgoing: createOutgoing({ allow: [], extraCaPem: null, userAgent: 'berth/test' }),
+    outgoing,
     upstreamEndpoints: new Map(),
-    rootKeys: parts.installation.rootKeys,
+    upstreams: createUpstreams({
+      outgoing,
+      rootKeys: parts.installation.rootKeys,
+      endpoints: new Map(),
+    }),
   })
 }
 

@@ -38,7 +38,8 @@ export async function deliverBlob(
   return deliverHere(runtime, exchange, headers, blob)
 }
 
-function blobHeaders({ digest, isPublic }: Content) {
+/** Headers of a blob's content. */
+export function blobHeaders({ digest, isPublic }: Content) {
   return {
     'Content-Type': 'application/octet-stream',
     'Content-Disposition': 'attachment',

@@ -11,6 +11,10 @@ import { authenticate, authorize, type Grant, mountScope, repositoryScope } from
 import { withKeyExpiry } from './key-expiry.ts'
 import { getManifest, putManifest, removeManifest } from './manifests.ts'
 import { answerPing } from './ping.ts'
+import { getConnectedBlob } from './pull-through/connected-blobs.ts'
+import { answerConnectedReferrers, answerConnectedTagList } from './pull-through/connected-lists.ts'
+import { getConnectedManifest } from './pull-through/connected-manifests.ts'
+import { type ConnectedRepository, findConnectedRepository } from './pull-through/connected-repository.ts'
 import { answerReferrers } from './referrers.ts'
 import { type ServedRegion, serveRegion } from './region.ts'
 import { createRequestMetrics, type RequestMetrics } from './request-metrics.ts'
@@ -143,8 +147,37 @@ async function answerRepositoryRequest(
       : repositoryScope(repository, action)
   const principal = await authenticate(region, exchange, scope)
   const grant = await authorize(region, principal, repository, action, { scope })
-  const answer = await answerGranted(region, exchange, request, grant)
+  const connected = await findConnectedRepository(region, request, grant)
+  const answer =
+    connected === null
+      ? await answerGranted(region, exchange, request, grant)
+      : await answerConnected(region, exchange, request, connected, grant)
   return BULK.has(request.kind) ? answer : withKeyExpiry(answer, principal, region.clock.nowMs())
+}
+
+/** Requests about what a connected registry has. The others were refused when it was found. */
+function answerConnected(
+  region: ServedRegion,
+  exchange: Exchange,
+  request: Exclude<RepositoryRequest, SessionRequest>,
+  connected: ConnectedRepository,
+  grant: Grant,
+): Promise<Answer> {
+  switch (request.kind) {
+    case 'manifest-get':
+      return getConnectedManifest(region, exchange, request, connected, grant)
+    case 'blob-get':
+      return getConnectedBlob(region, exchange, request, connected, grant)
+    case 'tag-list':
+      return answerConnectedTagList(region, request, connected, grant)
+    case 'referrers':
+      return answerConnectedReferrers(region, request, connected, grant)
+    case 'manifest-put':
+    case 'manifest-delete':
+    case 'blob-delete':
+    case 'upload-start':
+      throw new OciError('UNSUPPORTED', 'what is pulled through a connected registry cannot be changed')
+  }
 }
 
 function answerGranted(
@@ -192,6 +225,7 @@ async function answerSessionRequest(
   if (session === null || isExpired || !isOwnSession(session, repository, grant)) {
     throw new OciError('BLOB_UPLOAD_UNKNOWN')
   }
+  await findConnectedRepository(region, request, grant)
   switch (request.kind) {
     case 'upload-patch':
       return patchUpload(region, exchange, request, grant, session)

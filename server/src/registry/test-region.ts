@@ -14,20 +14,20 @@ import type { BlobStore } from '../blobstore/blobstore.ts'
 import { createFilesystemBlobStore } from '../blobstore/filesystem/filesystem-blobstore.ts'
 import type { Database } from '../metastore/database.ts'
 import type { AccessKeyRules } from '../metastore/queries/access-copy.ts'
-import type { AccessProjectRow, AccessRegistryRow, RegionSchema } from '../metastore/region-schema.ts'
+import type { AccessProjectRow, RegionSchema } from '../metastore/region-schema.ts'
 import type { UploadSessionStore } from '../metastore/session-store.ts'
 import { openSqliteDatabase } from '../metastore/sqlite/database.ts'
 import { openSqliteSessionStore } from '../metastore/sqlite/session-store.ts'
 import { startSqliteWriter } from '../metastore/sqlite/writer.ts'
-import { parseAllowList } from '../outgoing/allow-list.ts'
-import { createOutgoing } from '../outgoing/create-outgoing.ts'
 import { createMetrics } from '../telemetry/metrics.ts'
-import { sealSecret } from '../vault/envelope.ts'
-import { newProjectKey, unwrapProjectKey } from '../vault/project-key.ts'
-import { nameRootKey, type RootKeys } from '../vault/root-keys.ts'
-import type { RootKey } from '../vault/root-key.ts'
 import { DEFAULT_LIMITS, type RegistryLimits } from './limits.ts'
 import { createLastPulls } from './last-pulls.ts'
+import {
+  type ConnectedRegistries,
+  createRegistries,
+  type NewRegistry,
+  outgoingCalls,
+} from './pull-through/test-registries.ts'
 import { createRegistryHandler } from './routes.ts'
 import type { BlobDelivery, RegionRuntime } from './runtime.ts'
 
@@ -90,17 +90,6 @@ export interface NewProject {
   readonly publicRepositories?: readonly string[]
   readonly immutableTags?: readonly { readonly repositories: string[]; readonly tags: string[] }[]
   readonly allowSparseIndexes?: boolean
-}
-
-/** A registry that a project connects. */
-export interface NewRegistry {
-  readonly slug: string
-  readonly host: string
-  /** Default: `custom`. */
-  readonly provider?: AccessRegistryRow['provider']
-  readonly login?: { readonly username: string; readonly password: string }
-  /** Of the record; default: a new one. */
-  readonly id?: string
 }
 
 export interface NewKey {
@@ -206,12 +195,12 @@ export async function openTestRegion(options: TestRegionOptions = {}): Promise<T
       await stack.access.refresh()
     },
     async connectRegistry(namespace, registry) {
-      const id = control.setRegistry(namespace, registry)
+      const id = control.registries.set(namespace, registry)
       await stack.access.refresh()
       return id
     },
     async disconnectRegistry(id) {
-      control.removeRegistry(id)
+      control.registries.remove(id)
       await stack.access.refresh()
     },
     call(method, path, more = {}) {
@@ -260,6 +249,7 @@ async function startStack(
   await access.refresh()
   const refusals = createRegionRefusalLog(db, { log, nowMs: clock.nowMs })
   const lastPulls = createLastPulls(db, log)
+  const calls = outgoingCalls(options)
   const runtime: RegionRuntime = {
     region,
     externalOrigin: `http://${region.host}`,
@@ -275,9 +265,7 @@ async function startStack(
     log,
     metrics: createMetrics(),
     trustedProxies: parseCidrs(options.trustedProxies ?? []) ?? { contains: () => false },
-    outgoing: outgoingOf(options),
-    rootKeys: TEST_ROOT_KEYS,
-    upstreamEndpoints: options.upstreamEndpoints ?? new Map(),
+    ...calls,
   }
   const handler = createRegistryHandler(runtime)
   server.on('request', handler)
@@ -295,26 +283,12 @@ async function startStack(
       await new Promise((resolve) => server.close(resolve))
       await access.close()
       await refusals.close()
+      await calls.upstreams.close()
       await lastPulls.close()
       await files.close()
       await databases.close()
     },
   }
-}
-
-const TEST_ROOT_KEYS: RootKeys = {
-  current: nameRootKey(new Uint8Array(32).fill(7) as RootKey),
-  previous: null,
-}
-
-function outgoingOf(options: TestRegionOptions) {
-  const allow = parseAllowList(options.outgoingAllow ?? '')
-  if (!allow.ok) throw new Error(allow.mistakes.join('; '))
-  return createOutgoing({
-    allow: allow.entries,
-    extraCaPem: options.outgoingCaPem ?? null,
-    userAgent: 'berth/test',
-  })
 }
 
 interface ControlPlane {
@@ -323,8 +297,7 @@ interface ControlPlane {
   setProject(namespace: string, settings: NewProject & { deletedAt?: number }): string
   addKey(namespace: string, rules: NewKey): MintedKey
   revokeKey(id: string, nowMs: number): void
-  setRegistry(namespace: string, registry: NewRegistry): string
-  removeRegistry(id: string): void
+  readonly registries: ConnectedRegistries
 }
 
 function createControlPlane(): ControlPlane {
@@ -332,11 +305,11 @@ function createControlPlane(): ControlPlane {
   const changes: AccessChange[] = []
   const projects = new Map<string, AccessProjectRow>()
   const keys = new Map<string, AccessKeyRules>()
-  const registries = new Map<string, AccessRegistryRow>()
   const changed = (kind: AccessChange['kind'], entityId: string) =>
     changes.push({ seq: changes.length + 1, kind, entityId })
   const byNamespace = (namespace: string) =>
     [...projects.values()].find((project) => project.namespace === namespace)
+  const registries = createRegistries(byNamespace, (id) => changed('registry', id))
 
   return {
     peppers: new Map([[1, pepper]]),
@@ -345,7 +318,7 @@ function createControlPlane(): ControlPlane {
       loadProject: async (id) => projects.get(id) ?? null,
       loadKey: async (id) => keys.get(id) ?? null,
       loadTrustRule: async () => null,
-      loadRegistry: async (id) => registries.get(id) ?? null,
+      loadRegistry: async (id) => registries.load(id),
       latestSeq: async () => changes.length,
       subscribe: () => () => undefined,
     },
@@ -395,40 +368,7 @@ function createControlPlane(): ControlPlane {
       keys.set(id, { ...key, revoked_at: nowMs })
       changed('key', id)
     },
-    setRegistry(namespace, registry) {
-      const project = byNamespace(namespace)
-      if (project === undefined) throw new Error(`no project ${namespace}`)
-      const row = toRegistryRow(project.id, registry)
-      registries.set(row.id, row)
-      changed('registry', row.id)
-      return row.id
-    },
-    removeRegistry(id) {
-      registries.delete(id)
-      changed('registry', id)
-    },
-  }
-}
-
-function toRegistryRow(projectId: string, registry: NewRegistry): AccessRegistryRow {
-  const { id = randomUUID(), slug, host, login } = registry
-  const key = newProjectKey(projectId, 1, TEST_ROOT_KEYS.current)
-  const context = { projectId, record: `registry/${id}`, field: 'password', host }
-  const projectKey = { version: 1, key: unwrapProjectKey(key, TEST_ROOT_KEYS) }
-  return {
-    id,
-    project_id: projectId,
-    slug,
-    name: `the ${slug}`,
-    provider: registry.provider ?? 'custom',
-    host,
-    exchange: null,
-    username: login?.username ?? null,
-    sealed_password:
-      login === undefined ? null : sealSecret(projectKey, context, Buffer.from(login.password)),
-    key_version: login === undefined ? null : 1,
-    key_root_id: login === undefined ? null : key.rootId,
-    wrapped_key: login === undefined ? null : key.wrapped,
+    registries,
   }
 }
 

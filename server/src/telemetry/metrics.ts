@@ -30,6 +30,12 @@ export interface Metrics {
   readonly gcLastSuccess: promClient.Gauge<'region'>
   readonly accessFeedLag: promClient.Gauge<'region'>
   readonly jobFailures: promClient.Counter<'job'>
+  /**
+   * What was pulled through connected registries. Label kind: `manifest`, `blob`, `tags`, `referrers`. Label result:
+   * `hit` (nobody was asked), `compared` (the copy is still right), `miss` (fetched), `stale` (a copy, because the
+   * registry could not be asked), `error`.
+   */
+  readonly pullThrough: promClient.Counter<'kind' | 'result'>
 }
 
 const EVENT_LOOP_PRECISION_MS = 50
@@ -114,6 +120,12 @@ function upkeepMetrics(registers: promClient.Registry[]): Omit<Metrics, 'registr
       name: 'berth_access_feed_lag',
       help: 'Changes of the access feed that a region has not applied yet.',
       labelNames: ['region'],
+    }),
+    pullThrough: new Counter({
+      registers,
+      name: 'berth_pull_through_total',
+      help: 'Answers from connected registries and the copies of their content.',
+      labelNames: ['kind', 'result'],
     }),
     jobFailures: new Counter({
       registers,

@@ -1,0 +1,232 @@
+import type { Digest } from '@berth/oci/digest'
+import { OciError } from '@berth/oci/errors'
+import type { BlobSource, ByteSink } from '../../blobstore/blobstore.ts'
+import { loadBlob } from '../../metastore/queries/blob.ts'
+import type { UpstreamBlob } from '../../upstream/upstream.ts'
+import { UpstreamError } from '../../upstream/upstream-error.ts'
+import type { Answer } from '../answer.ts'
+import { getBlob } from '../blobs.ts'
+import { blobHeaders, deliverBlob } from '../delivery.ts'
+import { ClientGone, unavailable } from '../errors.ts'
+import { type Exchange, header } from '../exchange.ts'
+import type { Grant } from '../grant.ts'
+import type { ServedRegion } from '../region.ts'
+import { loadQuotaLeft } from '../upload-session.ts'
+import { type BlobFetch, fillBlob } from './blob-fill.ts'
+import type { ConnectedRepository } from './connected-repository.ts'
+import { FILL_WAIT_MS, MAX_FILLS, MAX_FILLS_PER_PROJECT } from './limits.ts'
+import { upstreamRefusal } from './upstream-refusal.ts'
+import type { Upstream, Upstreams } from './upstreams.ts'
+
+/** Everything that answering one request for a blob needs. */
+interface BlobLook {
+  readonly region: ServedRegion
+  readonly exchange: Exchange
+  readonly digest: Digest
+  readonly connected: ConnectedRepository
+  readonly grant: Grant
+}
+
+/** Blobs that are being fetched and kept, by project, path and digest. */
+interface Fills {
+  readonly running: Map<string, Promise<void>>
+  readonly perProject: Map<string, number>
+}
+
+const fillsOf = new WeakMap<Upstreams, Fills>()
+
+/**
+ * GET and HEAD of a blob of a connected registry: the copy, or else it is fetched, sent on while it comes, and kept. Of
+ * several clients at once the first is sent it like that; the others wait for the copy, and get the blob for themselves
+ * when that takes long. Ranges are served from the copy. Errors: BLOB_UNKNOWN, 416, and those of `upstreamRefusal`.
+ */
+export async function getConnectedBlob(
+  region: ServedRegion,
+  exchange: Exchange,
+  { digest }: { readonly digest: Digest },
+  connected: ConnectedRepository,
+  grant: Grant,
+): Promise<Answer> {
+  const look: BlobLook = { region, exchange, digest, connected, grant }
+  const copy = await answerFromCopy(look)
+  if (copy !== null) return count(look, 'hit', copy)
+  if (exchange.req.method === 'HEAD') return answerHead(look)
+  const running = fills(region).running.get(fillKey(look))
+  if (running !== undefined) {
+    await untilDone(look, running)
+    const kept = await answerFromCopy(look)
+    if (kept !== null) return count(look, 'hit', kept)
+  }
+  return fetchAndAnswer(look)
+}
+
+function count({ region }: BlobLook, result: string, answer: Answer): Answer {
+  region.metrics.pullThrough.inc({ kind: 'blob', result })
+  return answer
+}
+
+async function answerFromCopy({
+  region,
+  exchange,
+  digest,
+  connected,
+  grant,
+}: BlobLook): Promise<Answer | null> {
+  const { projectId, path } = connected.cached
+  const found = await loadBlob(region.db.reader, { projectId, path, digest })
+  return typeof found === 'string'
+    ? null
+    : getBlob(region, exchange, { repository: connected.target, digest }, grant)
+}
+
+/** The other registry is asked for the blob itself, and let go of when it begins to send. */
+async function answerHead(look: BlobLook): Promise<Answer> {
+  const { region, exchange, digest } = look
+  const { sizeBytes, body } = await askForBlob(look)
+  body.destroy()
+  if (sizeBytes === null) throw unavailable('the other registry does not say how large this blob is')
+  const blob = { blobId: 0, repositoryId: 0, sizeBytes, storageKey: null, content: null, leasedUntil: 0 }
+  return count(look, 'miss', await deliverBlob(region, exchange, { digest, isPublic: false }, blob))
+}
+
+async function askForBlob(look: BlobLook): Promise<UpstreamBlob> {
+  const { region, digest, connected } = look
+  const { registry, name } = connected
+  const what = `${name} blob ${digest}`
+  let upstream: Upstream | null = null
+  try {
+    upstream = region.upstreams.of(registry)
+    const failure = upstream.recallFailure(what)
+    if (failure !== null) throw failure
+    const call = { maxBytes: region.limits.maxBlobBytes, signal: region.upstreams.signal }
+    const blob = upstream.recallAbsence(what) ? null : await upstream.client.blob(name, digest, call)
+    if (blob !== null) return blob
+    upstream.noteAbsence(what)
+  } catch (error) {
+    if (error instanceof UpstreamError) upstream?.noteFailure(what, error)
+    region.metrics.pullThrough.inc({ kind: 'blob', result: 'error' })
+    throw upstreamRefusal(error, registry)
+  }
+  throw new OciError('BLOB_UNKNOWN', `${registry.host} has no such blob of ${name}`)
+}
+
+async function fetchAndAnswer(look: BlobLook): Promise<Answer> {
+  const { exchange, digest } = look
+  const blob = await askForBlob(look)
+  const store = await mayKeep(look, blob.sizeBytes)
+  const fetch: BlobFetch = { ...look, blob, store }
+  const wantsPart = header(exchange.req, 'range') !== undefined
+  if (store !== null && (wantsPart || blob.sizeBytes === null)) {
+    await untilGone(look, begin(fetch, null))
+    const copy = await answerFromCopy(look)
+    if (copy !== null) return count(look, 'miss', copy)
+    throw unavailable('the blob could not be kept; try again without a range')
+  }
+  const { sizeBytes } = blob
+  if (sizeBytes === null) {
+    blob.body.destroy()
+    throw unavailable('the other registry does not say how large this blob is, and no copy can be kept')
+  }
+  const source = sourceOf(fetch, sizeBytes)
+  const headers = { ...blobHeaders({ digest, isPublic: false }), 'Accept-Ranges': 'none' }
+  return count(look, 'miss', {
+    status: 200,
+    headers,
+    body: { source, range: { start: 0, end: sizeBytes - 1 } },
+  })
+}
+
+/** Whether there is room for a copy: in the quota, on the disk, and among the blobs that are stored at once. */
+async function mayKeep(look: BlobLook, sizeBytes: number | null): Promise<'keep' | null> {
+  const { region, grant } = look
+  const { running, perProject } = fills(region)
+  if (running.has(fillKey(look)) || running.size >= MAX_FILLS) return null
+  if ((perProject.get(grant.project.id) ?? 0) >= MAX_FILLS_PER_PROJECT) return null
+  const { leftBytes } = await loadQuotaLeft(region, grant)
+  if (leftBytes !== null && leftBytes < (sizeBytes ?? 1)) return null
+  try {
+    await region.freeSpace.requireForUpload()
+  } catch {
+    return null
+  }
+  return running.has(fillKey(look)) ? null : 'keep'
+}
+
+/** What `send` pumps from: the other registry itself. */
+function sourceOf(fetch: BlobFetch, sizeBytes: number): BlobSource {
+  let begun = false
+  return {
+    sizeBytes,
+    async pump(sink: ByteSink, _range, signal) {
+      begun = true
+      const left = new Promise<never>((_, reject) => {
+        signal.addEventListener('abort', () => reject(signal.reason), { once: true })
+      })
+      await Promise.race([begin(fetch, sink), left])
+    },
+    async close() {
+      if (!begun) fetch.blob.body.destroy()
+    },
+  }
+}
+
+/** Starts to read; of what is kept others may wait for the end, and it goes on when its client leaves. */
+function begin(fetch: BlobFetch, sink: ByteSink | null): Promise<void> {
+  const { region, grant, store } = fetch
+  const { running, perProject } = fills(region)
+  const key = fillKey(fetch)
+  const work = fillBlob(store !== null && running.has(key) ? { ...fetch, store: null } : fetch, sink)
+  region.upstreams.track(work)
+  if (store === null || running.has(key)) return work
+  const projectId = grant.project.id
+  perProject.set(projectId, (perProject.get(projectId) ?? 0) + 1)
+  const ended = work.finally(() => {
+    running.delete(key)
+    const left = (perProject.get(projectId) ?? 1) - 1
+    if (left === 0) perProject.delete(projectId)
+    else perProject.set(projectId, left)
+  })
+  running.set(key, ended)
+  return ended
+}
+
+function fills({ upstreams }: ServedRegion): Fills {
+  const known = fillsOf.get(upstreams)
+  if (known !== undefined) return known
+  const made = { running: new Map(), perProject: new Map() }
+  fillsOf.set(upstreams, made)
+  return made
+}
+
+function fillKey({ connected, digest }: Pick<BlobLook, 'connected' | 'digest'>): string {
+  return `${connected.cached.projectId} ${connected.cached.path} ${digest}`
+}
+
+/** Waits for another client's blob: until it is here, has failed, or takes too long. */
+async function untilDone(look: BlobLook, running: Promise<void>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, FILL_WAIT_MS)
+  })
+  const done = running.catch(() => undefined)
+  await untilGone(look, Promise.race([done, late])).finally(() => clearTimeout(timer))
+}
+
+/** Waits as long as the client does. Errors of the other registry become the client's. */
+async function untilGone({ exchange, connected }: BlobLook, work: Promise<void>): Promise<void> {
+  const { res } = exchange
+  let onClose = () => {}
+  const left = new Promise<never>((_, reject) => {
+    onClose = () => reject(new ClientGone())
+    res.once('close', onClose)
+  })
+  try {
+    await Promise.race([work, left])
+  } catch (error) {
+    if (error instanceof ClientGone) throw error
+    throw upstreamRefusal(error, connected.registry)
+  } finally {
+    res.off('close', onClose)
+    left.catch(() => undefined)
+  }
+}
