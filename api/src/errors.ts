@@ -215,7 +215,8 @@ export const API_ERRORS = {
   trust_rule_changed: {
     status: 409,
     title: 'Somebody else has changed the trust rule',
-    description: 'The rule was changed at the same time. Look at it again, and repeat the change if it still fits.',
+    description:
+      'The rule was changed at the same time. Look at it again, and repeat the change if it still fits.',
   },
   trust_rule_limit_reached: {
     status: 409,
@@ -265,6 +266,11 @@ export const API_ERRORS = {
     title: "The project's trash is full",
     description:
       'Together with its trash a project may take twice its quota. The oldest of the trash is removed by and by; `berth gc purge` empties it now.',
+  },
+  retention_running: {
+    status: 409,
+    title: 'Retention is running',
+    description: 'The rules of the project are being applied in the region already.',
   },
   gc_running: {
     status: 409,

@@ -15,6 +15,18 @@ export const MAX_GLOBS = 100
 export const MAX_KEY_REGIONS = 100
 export const MAX_KEY_CIDRS = 100
 
+/** Most rules of one kind about images in a project. */
+export const MAX_POLICY_RULES = 20
+
+/** Longest tag pattern, in characters: a tag and what excludes it. */
+export const MAX_TAG_PATTERN_LENGTH = 129
+
+/** Most tags that one retention rule keeps of a repository by their number. */
+export const MAX_KEPT_TAGS = 10_000
+
+/** Longest period of a retention rule, in days. */
+export const MAX_RETENTION_DAYS = 3_650
+
 /** Longest repository glob, in characters. */
 export const MAX_GLOB_LENGTH = 255
 

@@ -48,6 +48,10 @@ export const manifest = z
     deletedAt: timestamp.nullable(),
     purgeAt: timestamp.nullable().describe('Until then it can be restored.'),
     tags: z.array(z.string()).describe('The first 100 tags that point at it.'),
+    lastPulledAt: timestamp
+      .nullable()
+      .describe('By digest or any tag, to the hour; null: never since it was noted.'),
+    heldBy: z.array(z.string()).describe('What runs, or may be rolled back to, and needs it.'),
   })
   .meta({ id: 'Manifest' })
 
@@ -97,6 +101,13 @@ export const manifestDetail = manifest
     manifests: z.array(descriptor).describe('Of an index.'),
     totalBytes: sizeBytes.describe('Manifest, config and layers; for an index the manifest alone.'),
     imageConfig: imageConfig.nullable().describe('Parsed, when the registry can read it at once.'),
+    frees: z
+      .object({
+        bytes: sizeBytes.describe('What deleting this manifest alone frees.'),
+        withPartsBytes: sizeBytes.describe('The same with everything that only this manifest needs.'),
+        parts: z.int().describe('How many manifests that are, besides this one.'),
+      })
+      .describe('By the rules of garbage collection, when the time in the trash is over.'),
     referrers: referrerPage.describe('The first page; see the list of referrers for more.'),
   })
   .meta({ id: 'ManifestDetail' })

@@ -23,6 +23,7 @@ import {
   manifestParams,
   referrerPage,
 } from './manifests.ts'
+import { HOUSEKEEPING_OPERATIONS } from './housekeeping-operations.ts'
 import { MEMBER_OPERATIONS } from './member-operations.ts'
 import type { Operation } from './operation.ts'
 import { pageQuery } from './paging.ts'
@@ -48,7 +49,15 @@ import {
   repositoryPage,
   repositoryParams,
 } from './repositories.ts'
-import { tag, tagDeleted, tagListQuery, tagPage, tagParams, tagUndelete, tagVersionPage } from './tags.ts'
+import {
+  tagDeleted,
+  tagDetail,
+  tagListQuery,
+  tagPage,
+  tagParams,
+  tagUndelete,
+  tagVersionPage,
+} from './tags.ts'
 import { projectUsage, repositoryUsage, repositoryUsagePage, usageListQuery } from './usage.ts'
 import { TRUST_RULE_OPERATIONS } from './trust-rule-operations.ts'
 import { VAULT_OPERATIONS } from './vault-operations.ts'
@@ -249,6 +258,7 @@ export const OPERATIONS = {
   },
 
   ...MEMBER_OPERATIONS,
+  ...HOUSEKEEPING_OPERATIONS,
 
   'regions.list': {
     method: 'GET',
@@ -335,7 +345,7 @@ export const OPERATIONS = {
     query: regionQuery,
     body: null,
     status: 200,
-    response: tag,
+    response: tagDetail,
     errors: [...REPOSITORY_ERRORS, 'tag_not_found'],
     access: inProject('content.read'),
   },
@@ -375,7 +385,7 @@ export const OPERATIONS = {
     query: regionQuery,
     body: tagUndelete,
     status: 200,
-    response: tag,
+    response: tagDetail,
     errors: [...REPOSITORY_ERRORS, 'tag_not_found', 'manifest_not_found', ...RESTORE_ERRORS],
     access: inProject('content.delete'),
   },

@@ -45,6 +45,9 @@ export const repositoryDetail = repository
     lastPushedAt: timestamp.nullable(),
     manifestBytes: sizeBytes,
     blobBytes: sizeBytes.describe('Bytes of all blobs of the repository, shared ones included.'),
+    uniqueBytes: sizeBytes.describe('Manifests, and blobs that only this repository holds.'),
+    sharedBytes: sizeBytes.describe('Blobs that other repositories of the project hold too.'),
+    freedBytes: sizeBytes.describe('What deleting the repository frees.'),
   })
   .meta({ id: 'RepositoryDetail' })
 

@@ -18,6 +18,8 @@ export const tag = z
     manifestBytes: sizeBytes.describe('Length of the manifest itself.'),
     version: z.int().min(1).describe('Rises by one with each change of the tag.'),
     updatedAt: timestamp,
+    lastPulledAt: timestamp.nullable().describe('By this tag, to the hour; null: never since it was noted.'),
+    immutable: z.boolean().describe('By a rule of the project: it is never moved or deleted.'),
     address: z.string().describe('What docker pulls.'),
     region: z.string(),
   })
@@ -26,6 +28,20 @@ export const tag = z
 export type Tag = z.output<typeof tag>
 
 export const tagPage = pageOf('TagPage', tag)
+
+export const tagDetail = tag
+  .extend({
+    freedBytes: sizeBytes.describe(
+      'What deleting the tag together with its image frees, parts that only the image needs included; 0 while something else needs the image.',
+    ),
+    keptBy: z
+      .string()
+      .nullable()
+      .describe('Something else that needs the image: another tag, an index, what runs; null: nothing.'),
+  })
+  .meta({ id: 'TagDetail' })
+
+export type TagDetail = z.output<typeof tagDetail>
 
 /** One acknowledged change of a tag, newest first in a list. */
 export const tagVersion = z

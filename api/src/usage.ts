@@ -6,10 +6,12 @@ export const regionUsage = z
   .object({
     region: z.string(),
     usedBytes: sizeBytes.describe(
-      'Live blobs (each digest once) and manifests: what counts against the quota.',
+      'Blobs (each digest once) and manifests that are not in the trash: what counts against the quota.',
     ),
     reservedBytes: sizeBytes.describe('Held by uploads that are running.'),
-    trashedBytes: sizeBytes.describe('In the trash: freed when its time is over.'),
+    trashBytes: sizeBytes.describe(
+      'Deleted, and freed when its time in the trash is over. Used and trash together are at most twice the quota.',
+    ),
     repositoryCount: z.int(),
   })
   .meta({ id: 'RegionUsage' })
@@ -30,8 +32,9 @@ export const repositoryUsage = z
   .object({
     name: z.string(),
     region: z.string(),
-    uniqueBytes: sizeBytes.describe('Only this repository holds them: deleting it frees them.'),
+    uniqueBytes: sizeBytes.describe('Manifests, and blobs that only this repository holds.'),
     sharedBytes: sizeBytes.describe('Blobs that other repositories of the project hold too.'),
+    freedBytes: sizeBytes.describe('What deleting the repository frees.'),
   })
   .meta({ id: 'RepositoryUsage' })
 

@@ -24,7 +24,7 @@ export const defineUsage: Define = (parent, io) => {
               align: 'right',
             },
             { title: 'UPLOADING', value: (row) => formatBytes(row.reservedBytes), align: 'right' },
-            { title: 'TRASH', value: (row) => formatBytes(row.trashedBytes), align: 'right' },
+            { title: 'TRASH', value: (row) => formatBytes(row.trashBytes), align: 'right' },
             { title: 'REPOSITORIES', value: (row) => String(row.repositoryCount), align: 'right' },
           ],
           regions,
@@ -47,6 +47,7 @@ export const defineUsage: Define = (parent, io) => {
             { title: 'REGION', value: (row) => row.region },
             { title: 'UNIQUE', value: (row) => formatBytes(row.uniqueBytes), align: 'right' },
             { title: 'SHARED', value: (row) => formatBytes(row.sharedBytes), align: 'right' },
+            { title: 'FREED IF DELETED', value: (row) => formatBytes(row.freedBytes), align: 'right' },
           ],
           'There are no repositories.',
         )

@@ -7,15 +7,18 @@ import { memberHandlers } from './members/routes.ts'
 import { invitationHandlers } from './invitations/routes.ts'
 import { namespaceHandlers } from './namespaces/routes.ts'
 import { personalTokenHandlers } from './personal-tokens/routes.ts'
+import { policyHandlers } from './policies/routes.ts'
 import { projectHandlers } from './projects/routes.ts'
 import { refusalHandlers } from './refusals/routes.ts'
 import { regionHandlers } from './regions/routes.ts'
 import { registryHandlers } from './registries/routes.ts'
 import { repositoryHandlers } from './repositories/routes.ts'
+import { retentionHandlers } from './retention/routes.ts'
 import { sessionHandlers } from './sessions/routes.ts'
 import { tagHandlers } from './tags/routes.ts'
 import { ciSnippetHandlers } from './ci-snippets/routes.ts'
 import { trustRuleHandlers } from './trust-rules/routes.ts'
+import { trashHandlers } from './trash/routes.ts'
 import { usageHandlers } from './usage/routes.ts'
 import { vaultHandlers } from './vault/routes.ts'
 import { whoamiHandlers } from './whoami/routes.ts'
@@ -38,6 +41,9 @@ export const HANDLERS: Handlers = {
   ...tagHandlers,
   ...manifestHandlers,
   ...usageHandlers,
+  ...policyHandlers,
+  ...retentionHandlers,
+  ...trashHandlers,
   ...vaultHandlers,
   ...gcHandlers,
   ...auditEventHandlers,

@@ -21,6 +21,9 @@ export const SEAL_ATTEMPTS = 5
 /** How often a namespace that is made from a name is tried with a number behind it. */
 export const NAMESPACE_ATTEMPTS = 20
 
+/** Tags and manifests that one page of a retention preview looks at. */
+export const RETENTION_LOOKED_AT = 5_000
+
 /** Tags that a manifest is shown with. */
 export const MANIFEST_TAGS_SHOWN = 100
 

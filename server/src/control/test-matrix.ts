@@ -100,6 +100,14 @@ export const MATRIX: Readonly<Record<OperationId, MatrixRow>> = {
   'usage.repositories': to('viewer'),
   'usage.repository': to('viewer'),
 
+  'policies.show': to('viewer'),
+  'policies.update': confirmed('admin'),
+  'retention.status': to('viewer'),
+  'retention.preview': to('viewer'),
+  'retention.run': confirmed('admin'),
+  'trash.list': to('viewer'),
+  'trash.purge': confirmed('admin'),
+
   'auditEvents.list': to('admin'),
   'auditEvents.export': to('admin'),
   'auditEvents.verify': to('admin'),

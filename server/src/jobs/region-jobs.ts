@@ -9,6 +9,8 @@ import type { Metrics } from '../telemetry/metrics.ts'
 import { pruneRegionEvents } from './audit-upkeep.ts'
 import { AUDIT_PRUNE_INTERVAL_MS, AUDIT_SEAL_INTERVAL_MS } from './control-jobs.ts'
 import type { GarbageCollector } from './gc.ts'
+import { relieveFullTrash } from './full-trash.ts'
+import { applyDueRetention } from './retention.ts'
 import { supervise } from './supervise.ts'
 import { expireUploads, sweepOrphanedUploads } from './upload-expiry.ts'
 
@@ -20,6 +22,7 @@ export interface RegionJobsOptions {
   readonly collector: GarbageCollector
   readonly gcIntervalMs: number
   readonly uploadTtlMs: number
+  readonly trashMs: number
   /** Null: audit events are kept for ever. */
   readonly auditRetentionMs: number | null
   readonly log: Logger
@@ -28,6 +31,8 @@ export interface RegionJobsOptions {
 
 const UPLOAD_EXPIRY_INTERVAL_MS = 60_000
 const ORPHAN_SWEEP_INTERVAL_MS = 3_600_000
+const RETENTION_INTERVAL_MS = 3_600_000
+const FULL_TRASH_INTERVAL_MS = 60_000
 /** Unfinished bytes without a session are left alone for this long beyond the lifetime of a session. */
 const ORPHAN_MARGIN_MS = 3_600_000
 
@@ -63,6 +68,16 @@ export function startRegionJobs(options: RegionJobsOptions): () => Promise<void>
       name: `orphaned uploads ${regionId}`,
       intervalMs: ORPHAN_SWEEP_INTERVAL_MS,
       run: async (signal: AbortSignal) => void (await sweepOrphanedUploads(uploads, signal)),
+    },
+    {
+      name: `retention ${regionId}`,
+      intervalMs: RETENTION_INTERVAL_MS,
+      run: (signal: AbortSignal) => applyDueRetention(options, signal),
+    },
+    {
+      name: `full trash ${regionId}`,
+      intervalMs: FULL_TRASH_INTERVAL_MS,
+      run: (signal: AbortSignal) => relieveFullTrash(options, signal),
     },
   ]
   const stops = jobs.map((job) => supervise(job, options))

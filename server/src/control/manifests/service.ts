@@ -13,6 +13,10 @@ import {
   loadTagWithManifest,
   type ManifestHead,
 } from '../../metastore/queries/browse.ts'
+import { loadFreedBytes } from '../../metastore/queries/freed-bytes.ts'
+import { listHolds } from '../../metastore/queries/image-hold.ts'
+import { loadLastPulls } from '../../metastore/queries/last-pull.ts'
+import { listParts } from '../../metastore/queries/trash-manifests.ts'
 import { undeleteManifest } from '../../metastore/queries/undelete-manifest.ts'
 import type { ManifestRow } from '../../metastore/region-schema.ts'
 import { pageOfRows } from '../cursor.ts'
@@ -30,7 +34,10 @@ export async function toManifests(
 ): Promise<Manifest[]> {
   const { region, row } = found
   const digests = rows.map(({ digest }) => digest)
-  const tags = await listTagsOfManifests(region.db.reader, row.id, digests, MANIFEST_TAGS_SHOWN)
+  const { reader } = region.db
+  const tags = await listTagsOfManifests(reader, row.id, digests, MANIFEST_TAGS_SHOWN)
+  const pulls = await loadLastPulls(reader, row.id, digests)
+  const holds = await listHolds(reader, row.id, digests)
   return rows.map((head) => ({
     digest: head.digest,
     region: region.region.id,
@@ -43,6 +50,8 @@ export async function toManifests(
     deletedAt: toTimestampOrNull(head.deleted_at),
     purgeAt: toTimestampOrNull(head.purge_at),
     tags: tags.get(head.digest) ?? [],
+    lastPulledAt: toTimestampOrNull(pulls.get(head.digest) ?? null),
+    heldBy: holds.get(head.digest) ?? [],
   }))
 }
 
@@ -61,6 +70,7 @@ export async function loadManifestDetail(found: FoundRepository, text: string): 
     ...content,
     address: `${found.address}@${row.digest}`,
     imageConfig: await loadImageConfig(found, content.config?.digest ?? null),
+    frees: row.deleted_at === null ? await loadFrees(found, row.digest) : NOTHING_FREED,
     referrers: await loadReferrers(found, row.digest, { after: null, limit: MAX_REFERRERS_SHOWN }),
   }
 }
@@ -71,6 +81,18 @@ async function resolveDigest(found: FoundRepository, text: string): Promise<stri
   if (reference.kind === 'digest') return reference.digest
   const tag = await loadTagWithManifest(found.region.db.reader, found.row.id, reference.tag)
   return tag?.digest ?? null
+}
+
+// What is in the trash is on its way already.
+const NOTHING_FREED: ManifestDetail['frees'] = { bytes: 0, withPartsBytes: 0, parts: 0 }
+
+async function loadFrees({ region, row }: FoundRepository, digest: string): Promise<ManifestDetail['frees']> {
+  const { reader } = region.db
+  const parts = await listParts(reader, row.id, digest)
+  const freed = (digests: readonly string[]) => loadFreedBytes(reader, [{ repositoryId: row.id, digests }])
+  const bytes = await freed([digest])
+  const withPartsBytes = parts.length === 0 ? bytes : await freed([digest, ...parts])
+  return { bytes, withPartsBytes, parts: parts.length }
 }
 
 type Content = Pick<ManifestDetail, 'annotations' | 'config' | 'layers' | 'manifests' | 'totalBytes'>

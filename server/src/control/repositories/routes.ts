@@ -4,6 +4,7 @@ import { matchesAnyGlob } from '../../access/glob.ts'
 import type { ProjectRow } from '../../metastore/control-schema.ts'
 import { countRepository, listRepositories } from '../../metastore/queries/browse.ts'
 import { deleteRepository } from '../../metastore/queries/delete-repository.ts'
+import { loadRepositoryBytes } from '../../metastore/queries/repository-usage.ts'
 import type { RepositoryRow } from '../../metastore/region-schema.ts'
 import type { HandlersOf } from '../handler.ts'
 import type { ControlRegion } from '../runtime.ts'
@@ -33,6 +34,7 @@ export const repositoryHandlers: HandlersOf<
   'repositories.show': async (context, { params, query }) => {
     const { region, row } = await findRepository(context, params.repository, query.region)
     const counts = await countRepository(region.db.reader, row.id)
+    const bytes = (await loadRepositoryBytes(region.db.reader, [row.id])).get(row.id)
     return {
       ...toRepository(context.project, region, row),
       tagCount: counts.tags,
@@ -41,6 +43,9 @@ export const repositoryHandlers: HandlersOf<
       lastPushedAt: toTimestampOrNull(counts.lastPushedAt),
       manifestBytes: counts.manifestBytes,
       blobBytes: counts.blobBytes,
+      uniqueBytes: bytes?.uniqueBytes ?? 0,
+      sharedBytes: bytes?.sharedBytes ?? 0,
+      freedBytes: bytes?.freedBytes ?? 0,
     }
   },
   'repositories.delete': async (context, { params, query }) => {

@@ -1,5 +1,5 @@
 import { ApiError } from '@berth/api/errors'
-import type { Tag, TagVersion } from '@berth/api/tags'
+import type { Tag, TagDetail, TagVersion } from '@berth/api/tags'
 import { z } from 'zod'
 import {
   listTagHistory,
@@ -8,12 +8,16 @@ import {
   type TagHistoryEntry,
   type TagWithManifest,
 } from '../../metastore/queries/browse.ts'
+import { loadFreedBytes } from '../../metastore/queries/freed-bytes.ts'
+import { isImmutable } from '../../metastore/queries/immutable-tag.ts'
+import { loadLastPulls } from '../../metastore/queries/last-pull.ts'
 import { deleteTag } from '../../metastore/queries/tag.ts'
+import { listParts, loadNeed } from '../../metastore/queries/trash-manifests.ts'
 import { decodeCursor, pageOfRows } from '../cursor.ts'
 import type { HandlersOf } from '../handler.ts'
 import { immutableTag } from '../repositories/deletion-refusal.ts'
 import { findRepository, type FoundRepository, writeContext } from '../repositories/find-repository.ts'
-import { toTimestamp } from '../time.ts'
+import { toTimestamp, toTimestampOrNull } from '../time.ts'
 import { undeleteTag } from './service.ts'
 
 export const tagHandlers: HandlersOf<
@@ -26,10 +30,12 @@ export const tagHandlers: HandlersOf<
       prefix: query.prefix ?? '',
       limit: query.limit + 1,
     })
+    const names = rows.map(({ name }) => name)
+    const pulls = await loadLastPulls(found.region.db.reader, found.row.id, names)
     return pageOfRows(
       rows,
       query.limit,
-      (row) => toTag(found, row),
+      (row) => toTag(found, row, pulls),
       (row) => row.name,
     )
   },
@@ -68,13 +74,23 @@ export const tagHandlers: HandlersOf<
   },
 }
 
-async function loadTag(found: FoundRepository, name: string): Promise<Tag> {
-  const row = await loadTagWithManifest(found.region.db.reader, found.row.id, name)
+async function loadTag(found: FoundRepository, name: string): Promise<TagDetail> {
+  const { reader } = found.region.db
+  const row = await loadTagWithManifest(reader, found.row.id, name)
   if (row === null) throw new ApiError('tag_not_found')
-  return toTag(found, row)
+  const repositoryId = found.row.id
+  const pulls = await loadLastPulls(reader, repositoryId, [name])
+  const keptBy = await loadNeed(reader, repositoryId, row.digest, { exceptTags: new Set([name]) })
+  const digests = keptBy === null ? [row.digest, ...(await listParts(reader, repositoryId, row.digest))] : []
+  const freedBytes = await loadFreedBytes(reader, [{ repositoryId, digests }])
+  return { ...toTag(found, row, pulls), freedBytes, keptBy }
 }
 
-function toTag({ region, address }: FoundRepository, row: TagWithManifest): Tag {
+function toTag(
+  { region, address, immutable }: FoundRepository,
+  row: TagWithManifest,
+  pulls: ReadonlyMap<string, number>,
+): Tag {
   return {
     name: row.name,
     digest: row.digest,
@@ -83,6 +99,8 @@ function toTag({ region, address }: FoundRepository, row: TagWithManifest): Tag 
     manifestBytes: row.size_bytes,
     version: row.version,
     updatedAt: toTimestamp(row.updated_at),
+    lastPulledAt: toTimestampOrNull(pulls.get(row.name) ?? null),
+    immutable: isImmutable(immutable, row.name),
     address: `${address}:${row.name}`,
     region: region.region.id,
   }

@@ -43,4 +43,4 @@ export const usageHandlers: HandlersOf<'usage.project' | 'usage.repositories' | 
   },
 }
 
-const NOTHING: RepositoryBytes = { uniqueBytes: 0, sharedBytes: 0 }
+const NOTHING: RepositoryBytes = { uniqueBytes: 0, sharedBytes: 0, freedBytes: 0 }

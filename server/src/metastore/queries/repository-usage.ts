@@ -1,11 +1,14 @@
 import { type Kysely, sql } from 'kysely'
 import type { RegionSchema } from '../region-schema.ts'
+import { loadRepositoriesFreed } from './freed-bytes.ts'
 
 export interface RepositoryBytes {
   /** Live manifests, and blobs that no other repository of the project has. */
   readonly uniqueBytes: number
   /** Blobs that other repositories of the project have too. */
   readonly sharedBytes: number
+  /** What deleting the repository frees. */
+  readonly freedBytes: number
 }
 
 /** Bytes of each of the repositories. One look at each of their blobs and manifests. */
@@ -33,6 +36,7 @@ export async function loadRepositoryBytes(
     select repository_id, sum(size_bytes) as bytes from manifest
     where repository_id in (${ids}) and deleted_at is null group by repository_id
   `.execute(reader)
+  const freed = await loadRepositoriesFreed(reader, repositoryIds)
   const manifestBytes = new Map(manifests.rows.map((row) => [row.repository_id, Number(row.bytes)]))
   const blobBytes = new Map(blobs.rows.map((row) => [row.repository_id, row]))
   return new Map(
@@ -43,6 +47,7 @@ export async function loadRepositoryBytes(
         {
           uniqueBytes: Number(row?.unique_bytes ?? 0) + (manifestBytes.get(id) ?? 0),
           sharedBytes: Number(row?.shared_bytes ?? 0),
+          freedBytes: freed.get(id) ?? 0,
         },
       ]
     }),
@@ -51,7 +56,7 @@ export async function loadRepositoryBytes(
 
 export interface ProjectBytes {
   readonly usedBytes: number
-  readonly trashedBytes: number
+  readonly trashBytes: number
   readonly repositoryCount: number
 }
 
@@ -71,7 +76,7 @@ export async function loadProjectBytes(
   const row = rows[0] ?? {}
   return {
     usedBytes: Number(row['used'] ?? 0),
-    trashedBytes: Number(row['trashed'] ?? 0),
+    trashBytes: Number(row['trashed'] ?? 0),
     repositoryCount: Number(row['repositories'] ?? 0),
   }
 }

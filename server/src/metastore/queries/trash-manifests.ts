@@ -112,25 +112,51 @@ async function isNeeded(
   digest: string,
   going: ReadonlySet<string>,
 ): Promise<boolean> {
-  const { rows } = await sql<{ needs: string; name: string }>`
-    select 'tag' as needs, name from tag where repository_id = ${repositoryId} and digest = ${digest}
+  const needs = await listNeeds(db, repositoryId, digest)
+  return needs.some(({ kind, name }) => {
+    if (kind === 'manifest') return !going.has(name)
+    const subject = kind === 'tag' ? subjectOfAttachedTag(name) : null
+    return subject === null || !going.has(subject)
+  })
+}
+
+/** Something that keeps a manifest, for people; null when nothing does but, perhaps, these tags. */
+export async function loadNeed(
+  db: Kysely<RegionSchema>,
+  repositoryId: number,
+  digest: string,
+  { exceptTags }: { readonly exceptTags: ReadonlySet<string> },
+): Promise<string | null> {
+  const needs = await listNeeds(db, repositoryId, digest)
+  const need = needs.find(({ kind, name }) => kind !== 'tag' || !exceptTags.has(name))
+  return need === undefined ? null : `${need.kind} ${need.name}`
+}
+
+interface Need {
+  readonly kind: 'tag' | 'hold' | 'manifest'
+  readonly name: string
+}
+
+/** Needs that are looked at: one that is not the image's own is enough. */
+const NEEDS_LOOKED_AT = 1_000
+
+async function listNeeds(db: Kysely<RegionSchema>, repositoryId: number, digest: string): Promise<Need[]> {
+  const { rows } = await sql<Need>`
+    select 'tag' as kind, name from tag where repository_id = ${repositoryId} and digest = ${digest}
     union all
-    select 'hold' as needs, reason as name from image_hold
+    select 'hold' as kind, reason as name from image_hold
       where repository_id = ${repositoryId} and digest = ${digest}
     union all
-    select 'manifest' as needs, edge.manifest_digest as name from manifest_reference edge
+    select 'manifest' as kind, edge.manifest_digest as name from manifest_reference edge
       join manifest on manifest.repository_id = edge.repository_id and manifest.digest = edge.manifest_digest
         and manifest.deleted_at is null
       where edge.repository_id = ${repositoryId} and edge.target_digest = ${digest}
         and edge.target_kind = 'manifest'
     union all
-    select 'manifest' as needs, subject.digest as name from manifest
+    select 'manifest' as kind, subject.digest as name from manifest
       join manifest subject on subject.repository_id = manifest.repository_id
         and subject.digest = manifest.subject_digest and subject.deleted_at is null
-      where manifest.repository_id = ${repositoryId} and manifest.digest = ${digest}`.execute(db)
-  return rows.some(({ needs, name }) => {
-    if (needs === 'manifest') return !going.has(name)
-    const subject = needs === 'tag' ? subjectOfAttachedTag(name) : null
-    return subject === null || !going.has(subject)
-  })
+      where manifest.repository_id = ${repositoryId} and manifest.digest = ${digest}
+    limit ${NEEDS_LOOKED_AT}`.execute(db)
+  return rows
 }
