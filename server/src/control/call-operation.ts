@@ -103,9 +103,12 @@ function refusalOf(rule: AccessRule): string {
 /** Asked only once it is known that the caller may do it: who may not see a project learns nothing from this. */
 function requireStepUp(operation: Operation, principal: ConsolePrincipal, runtime: ControlRuntime): void {
   if (operation.stepUp !== true || isSteppedUp(principal, runtime.clock.nowMs())) return
+  // With the session's id, the page also confirms the session of a command line.
+  const session =
+    principal.kind === 'person' && principal.sessionId !== null ? `?session=${principal.sessionId}` : ''
   const error = new ApiError(
     'step_up_required',
-    `This needs a fresh confirmation that it is you. Open ${runtime.consoleUrl}/confirm in the browser and repeat the call; for the command line log in again with berth login.`,
+    `This needs a fresh confirmation that it is you. Open ${runtime.consoleUrl}/confirm${session} in a browser, confirm, and repeat the call.`,
   )
   throw explained(error, { rule: 'step_up', detail: {}, projectId: null })
 }

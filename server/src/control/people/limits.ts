@@ -33,7 +33,7 @@ export const MAX_COUNTED_SIGN_INS = 20_000
 export const MAX_AUTH_REQUESTS_PER_MINUTE = 120
 export const MAX_DEVICE_STARTS_PER_MINUTE = 20
 /** Device codes that a person may try per minute. */
-export const MAX_CODE_ENTRIES_PER_MINUTE = 10
+export const MAX_CODE_ENTRIES_PER_MINUTE = 30
 /** Addresses (or people) that such a limit remembers at once. */
 export const MAX_LIMITED_CLIENTS = 20_000
 

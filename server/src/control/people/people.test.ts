@@ -1,0 +1,6 @@
+import { openTestConsole } from '../../../../test/support/console/stack.ts'
+import { describeAccount } from './account-contract.ts'
+import { describeSignIn } from './sign-in-contract.ts'
+
+describeSignIn('SQLite', openTestConsole)
+describeAccount('SQLite', openTestConsole)
