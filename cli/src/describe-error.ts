@@ -71,6 +71,11 @@ function exitOf(status: number): ExitName {
 const HINTS: Readonly<Record<string, string>> = {
   unauthenticated: 'Log in with: berth login',
   project_not_found: 'See which there are: berth projects list',
+  member_not_found: 'See who is a member: berth members list',
+  invitation_not_found: 'See which are open: berth invitations list',
+  last_owner: 'Make somebody else an owner: berth members set-role <person> owner',
+  already_member: 'Change the role: berth members set-role <person> <role>',
+  namespace_taken: 'See whether another one is free: berth projects check-namespace <namespace>',
   api_key_not_found: 'See which there are: berth keys list --all-states',
   region_not_found: 'See which there are: berth regions list',
   repository_not_found: 'See which there are: berth repos list',

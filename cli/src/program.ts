@@ -3,6 +3,8 @@ import { defineAudit } from './commands/audit.ts'
 import { defineCi } from './commands/ci.ts'
 import { defineCompletion } from './commands/completion.ts'
 import { defineGc } from './commands/gc.ts'
+import { defineInvitations } from './commands/invitations.ts'
+import { defineMembers } from './commands/members.ts'
 import { defineKeys } from './commands/keys.ts'
 import { defineLogin } from './commands/login.ts'
 import { defineMaintenance } from './commands/maintenance.ts'
@@ -23,6 +25,8 @@ const DEFINITIONS = [
   defineServe,
   defineLogin,
   defineProjects,
+  defineMembers,
+  defineInvitations,
   defineKeys,
   defineCi,
   defineRegions,

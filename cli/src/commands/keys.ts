@@ -15,6 +15,7 @@ interface CreateOptions {
   readonly regions?: string[]
   readonly cidrs?: string[]
   readonly expires?: string
+  readonly own?: boolean
 }
 
 /** `keys …` */
@@ -36,6 +37,7 @@ export const defineKeys: Define = (parent, io) => {
           keyColumns(io.nowMs()),
           'There are no keys. Create one with: berth keys create <name>',
         )
+        warnOfExpiry(session, page.items)
       }),
     )
 
@@ -45,6 +47,7 @@ export const defineKeys: Define = (parent, io) => {
     .addOption(listOption('--regions <regions>', 'regions in which it works (default: all)'))
     .addOption(listOption('--cidrs <networks>', 'networks from which it works (default: any)'))
     .option('--expires <when>', 'a duration such as 90d, or a date such as 2027-01-31')
+    .option('--own', 'a key of your own: it can do no more than your role, and ends when you leave')
     .action(
       withSession<CreateOptions>(io, async (session, [name = ''], options) => {
         const body = { name, ...scopeOf(options, io.nowMs()) }
@@ -137,13 +140,14 @@ function showSecret(session: Session, created: ApiKeySecret, message: string): v
 }
 
 function scopeOf(options: CreateOptions, nowMs: number) {
-  const { actions, repositories, regions, cidrs, expires } = options
+  const { actions, repositories, regions, cidrs, expires, own } = options
   return {
     ...(actions === undefined ? {} : { actions: actions.map(parseAction) }),
     ...(repositories === undefined ? {} : { repositories }),
     ...(regions === undefined ? {} : { regions }),
     ...(cidrs === undefined ? {} : { cidrs }),
     ...(expires === undefined ? {} : { expiresAt: parseExpiry(expires, nowMs) }),
+    ...(own === undefined ? {} : { own }),
   }
 }
 
@@ -175,9 +179,22 @@ function keyColumns(nowMs: number) {
     { title: 'STATE', value: (row: ApiKey) => row.state },
     { title: 'ACTIONS', value: (row: ApiKey) => row.actions.join(',') },
     { title: 'REPOSITORIES', value: (row: ApiKey) => row.repositories.join(','), shrink: true },
-    { title: 'EXPIRES', value: (row: ApiKey) => formatRelative(row.expiresAt, nowMs) },
+    { title: 'OF', value: (row: ApiKey) => row.userId ?? 'project', shrink: true },
+    { title: 'EXPIRES', value: (row: ApiKey) => expiryText(row, nowMs) },
     { title: 'LAST USED', value: (row: ApiKey) => formatRelative(row.lastUsedAt, nowMs) },
   ]
+}
+
+/** Keys that end within days, beside the list, so that nobody finds out by a failing push. */
+function warnOfExpiry({ io }: Session, keys: readonly ApiKey[]): void {
+  const ending = keys.filter(({ expiresSoon }) => expiresSoon)
+  if (ending.length === 0) return
+  const names = ending.map(({ name, expiresAt }) => `"${name}" (${formatRelative(expiresAt, io.nowMs())})`)
+  note(io, `warning: these keys expire soon: ${names.join(', ')}. Make new ones and log in with them.`)
+}
+
+function expiryText({ expiresAt, expiresSoon }: ApiKey, nowMs: number): string {
+  return formatRelative(expiresAt, nowMs) + (expiresSoon ? ' (soon)' : '')
 }
 
 function describeKey(nowMs: number): (key: ApiKey) => string[] {
@@ -191,7 +208,8 @@ function describeKey(nowMs: number): (key: ApiKey) => string[] {
       ['Regions', key.regions.length === 0 ? 'all' : key.regions.join(', ')],
       ['Networks', key.cidrs.length === 0 ? 'any' : key.cidrs.join(', ')],
       ['Created', `${formatRelative(key.createdAt, nowMs)} by ${key.createdBy}`],
-      ['Expires', formatRelative(key.expiresAt, nowMs)],
+      ['Of', key.userId ?? 'the project'],
+      ['Expires', expiryText(key, nowMs)],
       ['Last used', formatRelative(key.lastUsedAt, nowMs)],
       ['Secret version', String(key.version)],
       ...(key.overlapEndsAt === null

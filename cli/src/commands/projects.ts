@@ -31,6 +31,7 @@ export const defineProjects: Define = (parent, io) => {
         [
           { title: 'NAMESPACE', value: (row) => row.namespace },
           { title: 'NAME', value: (row) => row.name, shrink: true },
+          { title: 'ROLE', value: (row) => row.role ?? '' },
           { title: 'QUOTA', value: (row) => quotaText(row), align: 'right' },
           { title: 'CREATED', value: (row) => formatRelative(row.createdAt, io.nowMs()) },
         ],
@@ -52,6 +53,15 @@ export const defineProjects: Define = (parent, io) => {
         hint(session, `Make a key for it: berth keys create <name> --project ${project.namespace}`)
       }),
     )
+
+  leaf(projects, 'check-namespace <namespace>', 'say whether a namespace can be had').action(
+    withSession(io, async (session, [namespace = '']) => {
+      const checked = await session.client.call('namespaces.check', { params: { namespace } })
+      show(session, checked, ({ available, message }) => [
+        available ? `${namespace} is free.` : `${namespace} cannot be had. ${message ?? ''}`.trimEnd(),
+      ])
+    }),
+  )
 
   leaf(projects, 'show [project]', 'show a project').action(
     withSession(io, async (session, [named]) => {
@@ -140,6 +150,7 @@ function describeProject(nowMs: number): (project: Project) => string[] {
       ['Name', project.name],
       ['Id', project.id],
       ['Home region', project.homeRegion],
+      ['Your role', project.role ?? 'none'],
       ['Quota', quotaText(project)],
       ['Public', project.publicRepositories.length === 0 ? 'nothing' : project.publicRepositories.join(', ')],
       ['Sparse indexes', project.allowSparseIndexes ? 'accepted' : 'refused'],
