@@ -1,14 +1,13 @@
 import type { Kysely } from 'kysely'
 import { loadAccessKey, loadAccessProject, loadAccessProjectId } from '../metastore/queries/access-copy.ts'
-import { isIssuerTrusted, listTrustRules } from '../metastore/queries/access-trust-rule.ts'
 import { loadProjectRegistries } from '../metastore/queries/access-registry.ts'
 import type { RegionSchema } from '../metastore/region-schema.ts'
 import type { AccessChange } from './access-source.ts'
 import type { Lease } from './lease.ts'
-import { MAX_CACHED_ISSUERS, MAX_CACHED_KEYS, MAX_CACHED_PROJECTS, MAX_CACHED_STABLE_IDS } from './limits.ts'
+import { MAX_CACHED_KEYS, MAX_CACHED_PROJECTS } from './limits.ts'
 import { createRecordCache } from './record-cache.ts'
 import { type KeyRecord, type ProjectRecord, readKeyRecord, readProjectRecord } from './records.ts'
-import { readTrustRule, type TrustRule } from './trust-rule.ts'
+import { createTrustRuleDirectory, type TrustRuleDirectory } from './trust-rule-directory.ts'
 
 /** Keys and projects of one region: from memory while the lease holds, else from the database. */
 export interface AccessDirectory {
@@ -16,10 +15,7 @@ export interface AccessDirectory {
   /** Deleted projects too. */
   loadProject(id: string): Promise<ProjectRecord | null>
   loadProjectByNamespace(namespace: string): Promise<ProjectRecord | null>
-  /** Rules in force for this issuer and stable id (empty: those without one), the oldest first. */
-  loadTrustRules(issuer: string, stableId: string): Promise<readonly TrustRule[]>
-  /** Whether any rule that is in force names the issuer. */
-  isIssuerTrusted(issuer: string): Promise<boolean>
+  readonly trustRules: Pick<TrustRuleDirectory, 'load' | 'isIssuerTrusted'>
   drop(change: Pick<AccessChange, 'kind' | 'entityId'>): void
   dropAll(): void
 }
@@ -53,23 +49,7 @@ export function createAccessDirectory(options: {
     max: MAX_CACHED_PROJECTS,
     read: (namespace) => loadAccessProjectId(reader, namespace),
   })
-
-  const trustRules = createRecordCache<readonly TrustRule[]>({
-    ...options,
-    max: MAX_CACHED_STABLE_IDS,
-    async read(key) {
-      const [issuer, stableId] = JSON.parse(key) as [string, string]
-      const rules = (await listTrustRules(reader, issuer, stableId)).flatMap(
-        (row) => readTrustRule(row) ?? [],
-      )
-      return rules.length === 0 ? null : rules
-    },
-  })
-  const issuers = createRecordCache<string>({
-    ...options,
-    max: MAX_CACHED_ISSUERS,
-    read: async (issuer) => ((await isIssuerTrusted(reader, issuer)) ? issuer : null),
-  })
+  const trustRules = createTrustRuleDirectory(options)
 
   return {
     loadKey: (id) => keys.load(id),
@@ -82,16 +62,12 @@ export function createAccessDirectory(options: {
       const newId = await projectIds.load(namespace)
       return newId === null ? null : projects.load(newId)
     },
-    loadTrustRules: async (issuer, stableId) =>
-      (await trustRules.load(JSON.stringify([issuer, stableId]))) ?? [],
-    isIssuerTrusted: async (issuer) => (await issuers.load(issuer)) !== null,
+    trustRules,
     drop({ kind, entityId }) {
       if (kind === 'key') return keys.drop(entityId)
       if (kind === 'trust_rule') {
         keys.drop(entityId)
-        // The rule may have been about another id before, and changes are rare.
-        trustRules.dropAll()
-        return issuers.dropAll()
+        return trustRules.dropAll()
       }
       // Which project's it is (or was) is not said, and they change rarely.
       if (kind === 'registry') return projects.dropAll()
@@ -102,7 +78,6 @@ export function createAccessDirectory(options: {
     dropAll() {
       keys.dropAll()
       trustRules.dropAll()
-      issuers.dropAll()
       projects.dropAll()
       projectIds.dropAll()
     },

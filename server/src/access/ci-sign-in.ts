@@ -15,6 +15,7 @@ import {
   CI_TOKEN_CLOCK_SKEW_SECONDS,
   MAX_EXPLAINED_RULES,
   MAX_QUOTED_CLAIM_LENGTH,
+  MAX_STABLE_ID_LENGTH,
   MAX_VERIFIED_CI_TOKENS,
   MAX_VERIFIED_CI_TOKENS_BYTES,
   VERIFIED_CI_TOKEN_TTL_MS,
@@ -121,7 +122,7 @@ export function createCiSignIn(options: CiSignInOptions): CiSignIn {
     async signIn(text, request) {
       const unverified = readCiToken(text)
       // Nobody's keys are fetched because a token says so: some rule has to name the issuer.
-      if (unverified === null || !(await directory.isIssuerTrusted(unverified.issuer))) {
+      if (unverified === null || !(await directory.trustRules.isIssuerTrusted(unverified.issuer))) {
         return refuseUnknown(text)
       }
       const verdict = await verify(text, unverified.issuer)
@@ -154,11 +155,11 @@ async function rulesFor(directory: AccessDirectory, token: CiToken): Promise<rea
   for (const { idClaims } of Object.values(CI_PROVIDERS)) {
     for (const claim of idClaims) {
       const value = Object.hasOwn(token.claims, claim) ? scalarText(token.claims[claim]) : null
-      if (value !== null) stableIds.add(value)
+      if (value !== null && value.length <= MAX_STABLE_ID_LENGTH) stableIds.add(value)
     }
   }
   const rules: TrustRule[] = []
-  for (const stableId of stableIds) rules.push(...(await directory.loadTrustRules(token.issuer, stableId)))
+  for (const stableId of stableIds) rules.push(...(await directory.trustRules.load(token.issuer, stableId)))
   return rules
 }
 

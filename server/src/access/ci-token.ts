@@ -4,6 +4,7 @@ import { errors, jwtVerify } from 'jose'
 import type { IssuerKeys } from './issuer-keys.ts'
 import {
   CI_TOKEN_CLOCK_SKEW_SECONDS,
+  MAX_CI_ISSUER_LENGTH,
   MAX_CI_TOKEN_AGE_SECONDS,
   MAX_JTI_LENGTH,
   MAX_TOKEN_BYTES,
@@ -75,7 +76,9 @@ export function readCiToken(text: string): UnverifiedCiToken | null {
   if (typeof alg !== 'string' || !ALGORITHMS.includes(alg) || crit !== undefined) return null
   if (typ !== undefined && (typeof typ !== 'string' || typ.toUpperCase() !== 'JWT')) return null
   const { iss } = payload
-  return typeof iss === 'string' && iss !== '' ? { text, issuer: iss, claims: payload } : null
+  return typeof iss === 'string' && iss !== '' && iss.length <= MAX_CI_ISSUER_LENGTH
+    ? { text, issuer: iss, claims: payload }
+    : null
 }
 
 /** Verifies signature and times. Throws `IssuerUnavailableError` when the issuer's keys cannot be had. */

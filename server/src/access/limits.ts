@@ -67,6 +67,10 @@ export const CI_TOKEN_CLOCK_SKEW_SECONDS = 30
 /** The longest that a hosted CI job runs; a token that claims more ends then. */
 export const MAX_CI_TOKEN_AGE_SECONDS = 6 * 3600
 export const MAX_JTI_LENGTH = 255
+/** As long as a rule's issuer may be: what is longer is none, and is not remembered as unknown. */
+export const MAX_CI_ISSUER_LENGTH = 500
+/** Longer than any id that a provider gives. */
+export const MAX_STABLE_ID_LENGTH = 64
 /** Of a claim that is shown to the client or kept in the audit log. */
 export const MAX_QUOTED_CLAIM_LENGTH = 200
 /** How many rules one refusal explains. */
