@@ -47,6 +47,12 @@ async function statusOf(
   return answer.ok ? answer.principal.kind : answer.reason
 }
 
+/** What the client can see of an outcome: never the rule. */
+function answered<Outcome extends object>(outcome: Outcome): Omit<Outcome, 'denial'> {
+  const { denial: _denial, ...rest } = outcome as Outcome & { readonly denial?: unknown }
+  return rest
+}
+
 async function principalOf(access: RegionAccess, authorization: string): Promise<KeyPrincipal> {
   const answer = await show(access, authorization)
   assert.ok(answer.ok && answer.principal.kind === 'key')
@@ -106,8 +112,14 @@ describe('authentication', () => {
     const unknown = await show(access, basic(mintKey('k').text))
     // A right checksum around the id of a key and another secret.
     const wrong = await show(access, basic(keyWithSecret('k', key.id).text))
-    assert.deepEqual(unknown, wrong)
-    assert.deepEqual(await show(access, basic(asMachineKey(key))), unknown)
+    const otherKind = await show(access, basic(asMachineKey(key)))
+    assert.deepEqual(answered(unknown), answered(wrong))
+    assert.deepEqual(answered(otherKind), answered(unknown))
+    // Only whoever asks afterwards, and may, is told the difference.
+    assert.deepEqual(
+      [unknown, wrong].map((refused) => 'denial' in refused && refused.denial.rule),
+      ['key_unknown', 'key_secret_wrong'],
+    )
   })
 
   it('knows keys of each pepper that it is given', async () => {
@@ -255,7 +267,9 @@ describe('tokens', () => {
     const expired = await principalOf(timed, `Bearer ${issued.token}`)
     assert.equal(expired.expiredForUploadsOnly, true)
     const need = { namespace: 'acme', path: 'web', action: 'push' } as const
-    assert.deepEqual(await timed.authorize(expired, need), { outcome: 'challenge', error: 'invalid_token' })
+    const refused = await timed.authorize(expired, need)
+    assert.deepEqual(answered(refused), { outcome: 'challenge', error: 'invalid_token' })
+    assert.equal('denial' in refused && refused.denial.rule, 'token_only_for_uploads')
     assert.equal((await timed.authorize(expired, { ...need, ownRunningUpload: true })).outcome, 'allow')
     clock.ms += 24 * 3_600_000
     assert.equal(await statusOf(timed, `Bearer ${issued.token}`), 'expired')

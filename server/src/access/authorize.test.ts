@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { parseScope } from '@berth/oci/scope'
+import type { Need } from './decision.ts'
 import { decide, decideCatalog, narrowScope } from './authorize.ts'
 import type { Action, KeyPrincipal, Principal, TokenAccess } from './principal.ts'
 import type { ProjectId } from './project-id.ts'
@@ -23,6 +24,12 @@ function project(namespace: string, publicRepositories: string[]) {
     home_region_id: null,
   }
   return readProjectRecord(row, { registries: [], retiredSlugs: [] })
+}
+
+/** What the client can see of an outcome: never the rule. */
+function answered<Outcome extends object>(outcome: Outcome): Omit<Outcome, 'denial'> {
+  const { denial: _denial, ...rest } = outcome as Outcome & { readonly denial?: unknown }
+  return rest
 }
 
 function key(actions: Action[], repositories = ['**'], more: Partial<KeyPrincipal> = {}): KeyPrincipal {
@@ -170,8 +177,9 @@ describe('decide', () => {
 
   it('answers another project and no project with equal values', () => {
     const need = { namespace: 'x', path: 'web', action: 'pull' } as const
+    // Not even whoever asks afterwards is told whether somebody has the namespace.
     assert.deepEqual(decide(key(['pull']), other, need), decide(key(['pull']), null, need))
-    assert.deepEqual(decide(anonymous, other, need), decide(anonymous, null, need))
+    assert.deepEqual(answered(decide(anonymous, other, need)), answered(decide(anonymous, null, need)))
   })
 })
 
@@ -185,12 +193,54 @@ describe('decideCatalog', () => {
   })
 
   it('asks anonymous, expired and narrower tokens for more, and refuses a key without pull', () => {
-    assert.deepEqual(decideCatalog(anonymous), { outcome: 'challenge', error: null })
-    assert.deepEqual(decideCatalog(token([])), { outcome: 'challenge', error: 'insufficient_scope' })
+    assert.deepEqual(answered(decideCatalog(anonymous)), { outcome: 'challenge', error: null })
+    assert.deepEqual(answered(decideCatalog(token([]))), {
+      outcome: 'challenge',
+      error: 'insufficient_scope',
+    })
     assert.equal(decideCatalog(key(['push'])).outcome, 'denied')
     assert.equal(decideCatalog(key(['pull'], ['**'], { expiredForUploadsOnly: true })).outcome, 'challenge')
     const catalog = { type: 'registry', name: 'catalog', actions: ['*'] }
     assert.equal(decideCatalog(token([catalog])).outcome, 'allow')
+  })
+})
+
+describe('a denial', () => {
+  const refuse = (principal: Principal, where: typeof acme | null, need: Partial<Need> = {}) => {
+    const decision = decide(principal, where, { namespace: 'acme', path: 'web', action: 'push', ...need })
+    assert.ok(decision.outcome !== 'allow')
+    const { rule, projectId, detail } = decision.denial
+    return { rule, projectId, detail }
+  }
+
+  it('names the rule that decided, and whose members may see it', () => {
+    const mine = { projectId: acme.id }
+    const cases: [denial: object, expected: object][] = [
+      [refuse(anonymous, acme), { rule: 'sign_in_needed', ...mine, detail: { action: 'push' } }],
+      [refuse(anonymous, null), { rule: 'sign_in_needed', projectId: null, detail: { action: 'push' } }],
+      [
+        refuse(key(['pull']), acme),
+        { rule: 'key_action', ...mine, detail: { action: 'push', actions: ['pull'] } },
+      ],
+      [
+        refuse(key(['push'], ['team/*']), acme),
+        { rule: 'key_repository', ...mine, detail: { path: 'web', repositories: ['team/*'] } },
+      ],
+      [refuse(token([web(['pull'])]), acme), { rule: 'token_scope', ...mine, detail: { action: 'push' } }],
+      [
+        refuse(key(['push'], ['**'], { expiredForUploadsOnly: true }), acme),
+        { rule: 'token_only_for_uploads', ...mine, detail: {} },
+      ],
+    ]
+    for (const [denial, expected] of cases) assert.deepEqual(denial, expected)
+  })
+
+  it('about another namespace belongs to the project of the key alone', () => {
+    const detail = { namespace: 'other', ownNamespace: 'acme' }
+    const expected = { rule: 'not_here', projectId: acme.id, detail }
+    for (const where of [other, null]) {
+      assert.deepEqual(refuse(key(['push']), where, { namespace: 'other' }), expected)
+    }
   })
 })
 

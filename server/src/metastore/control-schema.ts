@@ -2,6 +2,7 @@ import type { Generated, Selectable } from 'kysely'
 import type { AuditChainTable, AuditEventTable, AuditSealerTable, RefusalTable } from './audit-tables.ts'
 import type { MemberTables } from './member-tables.ts'
 import type { PeopleTables } from './people-tables.ts'
+import type { WebhookTables } from './webhook-tables.ts'
 import type { HealthCheckTable } from './region-schema.ts'
 
 /*
@@ -9,7 +10,7 @@ import type { HealthCheckTable } from './region-schema.ts'
  * Same conventions as in `region-schema.ts`.
  */
 
-export interface ControlSchema extends PeopleTables, MemberTables {
+export interface ControlSchema extends PeopleTables, MemberTables, WebhookTables {
   health_check: HealthCheckTable
   installation: InstallationTable
   region: RegionTable

@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import type { DatabaseKind } from '../database.ts'
 import type { Dialect } from './column-types.ts'
 import { up as controlVault } from './control/0004-vault.ts'
+import { up as controlWebhooks } from './control/0008-webhooks.ts'
 import { up as controlAuditChain } from './control/0007-audit-chain.ts'
 import { up as controlRegions } from './control/0009-regions.ts'
 import { up as controlFirst } from './control/0001-first.ts'
@@ -32,6 +33,7 @@ export const MIGRATIONS: Readonly<Record<DatabaseKind, readonly Migration[]>> = 
     { name: '0005-trust-rules', up: controlTrustRules },
     { name: '0006-policies', up: controlPolicies },
     { name: '0007-audit-chain', up: controlAuditChain },
+    { name: '0008-webhooks', up: controlWebhooks },
     { name: '0009-regions', up: controlRegions },
   ],
   region: [

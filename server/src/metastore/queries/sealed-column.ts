@@ -2,6 +2,7 @@ import type { Kysely } from 'kysely'
 import type { ControlSchema } from '../control-schema.ts'
 import { publishAccessChange } from './access-feed.ts'
 import { registrySecretContext } from './registry.ts'
+import { webhookSecretContext } from './webhook.ts'
 
 /*
  * Where sealed secrets are. A re-keying walks this list, so a column that holds one and is not listed here would
@@ -90,5 +91,39 @@ const registryPassword: SealedColumn = {
   },
 }
 
+const webhookSecret: SealedColumn = {
+  name: 'webhook_secret.sealed',
+  async listOthers(reader, projectId, keyVersion, limit) {
+    const rows = await reader
+      .selectFrom('webhook_secret')
+      .selectAll()
+      .where('project_id', '=', projectId)
+      .where('sealed', 'not like', sealedWith(keyVersion))
+      .orderBy('id')
+      .limit(limit)
+      .execute()
+    return rows.map((row) => ({ id: row.id, context: webhookSecretContext(row), sealed: row.sealed }))
+  },
+  async isUsed(tx, projectId, keyVersion) {
+    const row = await tx
+      .selectFrom('webhook_secret')
+      .select('id')
+      .where('project_id', '=', projectId)
+      .where('sealed', 'like', sealedWith(keyVersion))
+      .limit(1)
+      .executeTakeFirst()
+    return row !== undefined
+  },
+  async replace(tx, { id, before, after }) {
+    const { numUpdatedRows } = await tx
+      .updateTable('webhook_secret')
+      .set({ sealed: after })
+      .where('id', '=', id)
+      .where('sealed', '=', before)
+      .executeTakeFirst()
+    return { replaced: numUpdatedRows === 1n, seq: null }
+  },
+}
+
 /** Every column that holds secrets of projects. */
-export const SEALED_COLUMNS: readonly SealedColumn[] = [registryPassword]
+export const SEALED_COLUMNS: readonly SealedColumn[] = [registryPassword, webhookSecret]
