@@ -176,7 +176,8 @@ function toResponse(
   const status = answer.statusCode ?? 0
   const isEmpty = request.method === 'HEAD' || status === 204 || status === 304
   const announcedBytes = Number(answer.headers['content-length'] ?? 0)
-  if (!isEmpty && announcedBytes > maxBytes) throw tooLarge(host, maxBytes)
+  // The text of a refusal may be longer than what was asked for; it is bounded when somebody reads it.
+  if (!isEmpty && status < 400 && announcedBytes > maxBytes) throw tooLarge(host, maxBytes)
   const body = new ResponseBody(answer, { host, maxBytes, idleTimeoutMs: setting.idleTimeoutMs })
   const { signal } = deadline
   const abort = () => body.destroy(asError(signal.reason))

@@ -8,7 +8,7 @@ import type { RegistryPlace } from './registry-place.ts'
 import type { CallOptions } from './call-options.ts'
 import type { SignIn } from './sign-in.ts'
 import type { ConnectionCheck, ConnectionReport, UpstreamRateLimit } from './upstream.ts'
-import { UpstreamError } from './upstream-error.ts'
+import { toUpstreamError, UpstreamError } from './upstream-error.ts'
 
 export interface ConnectionTest {
   readonly caller: RegistryCaller
@@ -49,7 +49,8 @@ export async function testConnection(test: ConnectionTest): Promise<ConnectionRe
       rateLimit = found.rateLimit
       pass(found.message, 'repository')
     }
-  } catch (error) {
+  } catch (thrown) {
+    const error = toUpstreamError(thrown)
     if (!(error instanceof UpstreamError)) throw error
     checks.push({ step, ok: false, message: error.message })
     return { ...failed(error), checks, tokenHost: test.signIn.tokenHost, rateLimit }

@@ -101,9 +101,7 @@ export class SignIn {
     const key = scope ?? NO_SCOPE
     const known = this.#tokens.get(key) ?? this.#running.get(key)
     if (known !== undefined) return known
-    // Whoever asked first may give up while others wait, so its signal does not end the request.
-    const { signal: _, ...rest } = call
-    const mine = this.#requestToken(realm, scope, rest).finally(() => this.#running.delete(key))
+    const mine = this.#requestToken(realm, scope, call).finally(() => this.#running.delete(key))
     this.#running.set(key, mine)
     return mine
   }
@@ -113,8 +111,13 @@ export class SignIn {
     try {
       const { outgoing, credentials } = this.#options
       const credential = await credentials.load(call)
-      const timeoutMs = call.timeoutMs ?? REQUEST_TIMEOUT_MS
-      const issued = await requestToken({ outgoing, realm, scope, credential, call: { ...call, timeoutMs } })
+      // Nothing else of the call that needs the token: neither its method nor its headers are the token's, and whoever
+      // asked first may give up while others wait, so its signal does not end the request.
+      const own = {
+        timeoutMs: call.timeoutMs ?? REQUEST_TIMEOUT_MS,
+        ...(call.account === undefined ? {} : { account: call.account }),
+      }
+      const issued = await requestToken({ outgoing, realm, scope, credential, call: own })
       const lifetimeMs = issued.lifetimeSeconds * 1000
       const ttl = Math.max(1, Math.floor(lifetimeMs - Math.min(TOKEN_MARGIN_MS, lifetimeMs / 10)))
       const authorization = `Bearer ${issued.token}`

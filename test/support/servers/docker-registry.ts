@@ -1,11 +1,20 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { freePort, runCommand, startProcess, temporaryFolder, waitUntilReady } from '../process.ts'
+import {
+  freePort,
+  portAnswers,
+  runCommand,
+  startProcess,
+  temporaryFolder,
+  waitUntilReady,
+} from '../process.ts'
 import { requireTools } from '../tools.ts'
 
 export type DockerRegistryOptions = {
   /** Basic authentication with these credentials (bcrypt in an htpasswd file). Default: none. */
   credentials?: { username: string; password: string }
+  /** Bearer authentication: tokens of this service, signed by a certificate that the bundle vouches for. */
+  token?: { realm: string; service: string; issuer: string; rootCertBundle: string }
   /** Keep descriptors in memory, as its documentation recommends for production. Default: true. */
   descriptorCache?: boolean
 }
@@ -36,6 +45,13 @@ export async function startDockerRegistry(options: DockerRegistryOptions = {}): 
     writeFileSync(join(folder.path, 'htpasswd'), entry.stdout.trim())
     auth = `auth:\n  htpasswd:\n    realm: test\n    path: ${join(folder.path, 'htpasswd')}\n`
   }
+  if (options.token) {
+    const { realm, service, issuer, rootCertBundle } = options.token
+    auth = `auth:\n  token:\n    realm: ${realm}\n    service: ${service}\n    issuer: ${issuer}\n    rootcertbundle: ${rootCertBundle}\n`
+  }
+  const { tls } = options
+  const tlsLines =
+    tls === undefined ? '' : `  tls:\n    certificate: ${tls.certFile}\n    key: ${tls.keyFile}\n`
   const configFile = join(folder.path, 'config.yml')
   const cache = options.descriptorCache === false ? '' : '  cache:\n    blobdescriptor: inmemory\n'
   writeFileSync(
@@ -52,11 +68,13 @@ storage:
     enabled: true
 ${cache}http:
   addr: 127.0.0.1:${port}
-${auth}`,
+${tlsLines}${auth}`,
   )
   const server = await startProcess(paths['docker-registry'], ['serve', configFile], { cwd: folder.path })
-  const url = `http://127.0.0.1:${port}`
-  await waitUntilReady(server, async () => [200, 401].includes((await fetch(`${url}/v2/`)).status))
+  const url = `${tls === undefined ? 'http' : 'https'}://127.0.0.1:${port}`
+  const answers = async (): Promise<boolean> =>
+    tls === undefined ? [200, 401].includes((await fetch(`${url}/v2/`)).status) : portAnswers(port)
+  await waitUntilReady(server, answers)
   const stop = async (): Promise<void> => {
     await server.stop()
     folder.remove()
