@@ -4,6 +4,7 @@ import { type Postgres, startPostgres } from '../../../test/support/servers/post
 import { describeApiKeys } from './api-keys/api-keys-contract.ts'
 import { describeAudit } from './audit-events/audit-contract.ts'
 import { describeContent } from './content-contract.ts'
+import { describeHousekeeping } from './housekeeping-contract.ts'
 import { describeInvitations } from './invitations/invitations-contract.ts'
 import { describeMembers } from './members/members-contract.ts'
 import { describeNamespaces } from './namespaces/namespaces-contract.ts'
@@ -11,6 +12,7 @@ import { describeProjects } from './projects/projects-contract.ts'
 import { describeRegistryCredentials } from './registries/credentials-contract.ts'
 import { describeRegistries } from './registries/registries-contract.ts'
 import { describeTrustRules } from './trust-rules/trust-rules-contract.ts'
+import { describeRekey } from './vault/rekey-contract.ts'
 import { openPostgresTestConsole } from '../../../test/support/console/stack.ts'
 
 let server: Postgres
@@ -28,7 +30,9 @@ describeMembers('PostgreSQL', open)
 describeInvitations('PostgreSQL', open)
 describeNamespaces('PostgreSQL', open)
 describeContent('PostgreSQL', open)
+describeHousekeeping('PostgreSQL', open)
 describeTrustRules('PostgreSQL', open)
 describeAudit('PostgreSQL', open)
 describeRegistries('PostgreSQL', open)
 describeRegistryCredentials('PostgreSQL', open)
+describeRekey('PostgreSQL', open)
