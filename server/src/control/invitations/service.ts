@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import type { Role } from '@berth/api/access'
 import { ApiError } from '@berth/api/errors'
 import type {
@@ -132,8 +132,8 @@ export async function acceptAsNewcomer(
   { name, passwordHash }: Newcomer,
   request: { readonly requestId: string },
 ): Promise<{ readonly userId: string; readonly accepted: InvitationAccepted }> {
-  const userId = mintKeyId()
-  const newcomer = { id: userId, credentialId: mintKeyId(), name, passwordHash }
+  const userId = randomUUID()
+  const newcomer = { id: userId, credentialId: randomUUID(), name, passwordHash }
   const origin = { actor: `person:${userId}`, requestId: request.requestId, nowMs: runtime.clock.nowMs() }
   const tokenHmac = runtime.operatorAuth.hmac(token)
   const outcome = await runtime.db.run(acceptInvitationAsNewcomer, { tokenHmac, newcomer, origin })

@@ -6,6 +6,8 @@ import type { ControlRuntime } from '../runtime.ts'
 import { showAccount } from './account.ts'
 import { showConfirm, submitConfirm } from './confirm.ts'
 import { showDevice, submitDevice } from './device.ts'
+import { INVITATION_PATH } from '../invitations/service.ts'
+import { showInvitation, submitInvitation } from './invitation.ts'
 import { renderLanding } from './landing.ts'
 import { type PageRoute, registerPageRoutes, sendHtml } from './page.ts'
 import { showSetup, submitSetup } from './setup.ts'
@@ -22,6 +24,7 @@ export const PUBLIC_PATHS: Readonly<Record<string, string>> = {
   '/confirm': 'asks for a session, and for the password',
   '/device': 'asks for a session that was confirmed lately',
   '/account': 'asks for a session',
+  '/invitation': 'has a token of its own, which works once',
   ...AUTH_PATHS,
 }
 
@@ -33,6 +36,7 @@ const PAGES: readonly PageRoute[] = [
   { path: '/confirm', route: 'confirm', show: showConfirm, submit: submitConfirm },
   { path: '/device', route: 'device', show: showDevice, submit: submitDevice },
   { path: '/account', route: 'account', show: showAccount },
+  { path: INVITATION_PATH, route: 'invitation', show: showInvitation, submit: submitInvitation },
 ]
 
 /** Registers the console's own pages. None has a script. */
