@@ -218,6 +218,12 @@ export async function openTestRegion(options: TestRegionOptions = {}): Promise<T
   }
 }
 
+async function listenOnLoopback(wanted: number): Promise<{ server: http.Server; port: number }> {
+  const server = http.createServer({ requestTimeout: 0, noDelay: true })
+  await new Promise<void>((resolve) => server.listen(wanted, '127.0.0.1', resolve))
+  return { server, port: (server.address() as AddressInfo).port }
+}
+
 async function startStack(
   folder: string,
   control: ControlPlane,
@@ -229,9 +235,7 @@ async function startStack(
   const { db } = databases
   const files = await createFilesystemBlobStore({ root: join(folder, 'blobs'), nowMs: clock.nowMs })
   const log = pino({ level: 'info' }, { write: (line: string) => void lines.push(line) })
-  const server = http.createServer({ requestTimeout: 0, noDelay: true })
-  await new Promise<void>((resolve) => server.listen(options.port ?? 0, '127.0.0.1', resolve))
-  const { port } = server.address() as AddressInfo
+  const { server, port } = await listenOnLoopback(options.port ?? 0)
   const region = { id: 'local', name: 'Local', host: `localhost:${port}` }
   const access = createRegionAccess({
     region,

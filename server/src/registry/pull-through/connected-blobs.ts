@@ -111,49 +111,86 @@ async function askForBlob(look: BlobLook): Promise<UpstreamBlob> {
 }
 
 async function fetchAndAnswer(look: BlobLook): Promise<Answer> {
-  const { exchange, digest } = look
-  const blob = await askForBlob(look)
-  const store = await mayKeep(look, blob.sizeBytes)
-  const fetch: BlobFetch = { ...look, blob, store }
+  // Before anything is waited for, so that of many clients at once exactly one has it.
+  const place = takePlace(look)
+  let blob: UpstreamBlob | null = null
+  try {
+    blob = await askForBlob(look)
+    const keeps = place !== null && (await hasRoom(look, blob.sizeBytes))
+    if (!keeps) place?.leave()
+    return await answerWhileItComes({ ...look, blob, store: keeps ? 'keep' : null }, place)
+  } catch (error) {
+    blob?.body.destroy()
+    place?.leave()
+    throw error
+  }
+}
+
+async function answerWhileItComes(fetch: BlobFetch, place: Place | null): Promise<Answer> {
+  const { exchange, digest, blob, store } = fetch
+  const { sizeBytes } = blob
   const wantsPart = header(exchange.req, 'range') !== undefined
-  if (store !== null && (wantsPart || blob.sizeBytes === null)) {
-    await untilGone(look, begin(fetch, null))
-    const copy = await answerFromCopy(look)
-    if (copy !== null) return count(look, 'miss', copy)
+  if (store !== null && (wantsPart || sizeBytes === null)) {
+    await untilGone(fetch, begin(fetch, place, null))
+    const copy = await answerFromCopy(fetch)
+    if (copy !== null) return count(fetch, 'miss', copy)
     throw unavailable('the blob could not be kept; try again without a range')
   }
-  const { sizeBytes } = blob
   if (sizeBytes === null) {
     blob.body.destroy()
     throw unavailable('the other registry does not say how large this blob is, and no copy can be kept')
   }
-  const source = sourceOf(fetch, sizeBytes)
+  const source = sourceOf(fetch, place, sizeBytes)
   const headers = { ...blobHeaders({ digest, isPublic: false }), 'Accept-Ranges': 'none' }
-  return count(look, 'miss', {
+  return count(fetch, 'miss', {
     status: 200,
     headers,
     body: { source, range: { start: 0, end: sizeBytes - 1 } },
   })
 }
 
-/** Whether there is room for a copy: in the quota, on the disk, and among the blobs that are stored at once. */
-async function mayKeep(look: BlobLook, sizeBytes: number | null): Promise<'keep' | null> {
-  const { region, grant } = look
-  const { running, perProject } = fills(region)
-  if (running.has(fillKey(look)) || running.size >= MAX_FILLS) return null
-  if ((perProject.get(grant.project.id) ?? 0) >= MAX_FILLS_PER_PROJECT) return null
+/** The right to fetch and keep a blob. Others wait until it is left. */
+interface Place {
+  /** May be called more than once. */
+  leave(): void
+}
+
+/** Null: somebody else has it, or too many blobs are being kept at once. */
+function takePlace(look: BlobLook): Place | null {
+  const { running, perProject } = fills(look.region)
+  const key = fillKey(look)
+  const projectId = look.grant.project.id
+  const ofProject = perProject.get(projectId) ?? 0
+  if (running.has(key) || running.size >= MAX_FILLS || ofProject >= MAX_FILLS_PER_PROJECT) return null
+  const { promise, resolve } = Promise.withResolvers<void>()
+  running.set(key, promise)
+  perProject.set(projectId, ofProject + 1)
+  return {
+    leave() {
+      if (running.get(key) !== promise) return
+      running.delete(key)
+      const left = (perProject.get(projectId) ?? 1) - 1
+      if (left === 0) perProject.delete(projectId)
+      else perProject.set(projectId, left)
+      resolve()
+    },
+  }
+}
+
+/** Whether there is room for a copy in the quota and on the disk. */
+async function hasRoom({ region, grant }: BlobLook, sizeBytes: number | null): Promise<boolean> {
   const { leftBytes } = await loadQuotaLeft(region, grant)
-  if (leftBytes !== null && leftBytes < (sizeBytes ?? 1)) return null
+  if (leftBytes !== null && leftBytes < (sizeBytes ?? 1)) return false
   try {
     await region.freeSpace.requireForUpload()
+    return true
   } catch {
-    return null
+    return false
   }
-  return running.has(fillKey(look)) ? null : 'keep'
 }
 
 /** What `send` pumps from: the other registry itself. */
-function sourceOf(fetch: BlobFetch, sizeBytes: number): BlobSource {
+function sourceOf(fetch: BlobFetch, place: Place | null, sizeBytes: number): BlobSource {
   let begun = false
   return {
     sizeBytes,
@@ -162,32 +199,21 @@ function sourceOf(fetch: BlobFetch, sizeBytes: number): BlobSource {
       const left = new Promise<never>((_, reject) => {
         signal.addEventListener('abort', () => reject(signal.reason), { once: true })
       })
-      await Promise.race([begin(fetch, sink), left])
+      await Promise.race([begin(fetch, place, sink), left])
     },
     async close() {
-      if (!begun) fetch.blob.body.destroy()
+      if (begun) return
+      fetch.blob.body.destroy()
+      place?.leave()
     },
   }
 }
 
-/** Starts to read; of what is kept others may wait for the end, and it goes on when its client leaves. */
-function begin(fetch: BlobFetch, sink: ByteSink | null): Promise<void> {
-  const { region, grant, store } = fetch
-  const { running, perProject } = fills(region)
-  const key = fillKey(fetch)
-  const work = fillBlob(store !== null && running.has(key) ? { ...fetch, store: null } : fetch, sink)
-  region.upstreams.track(work)
-  if (store === null || running.has(key)) return work
-  const projectId = grant.project.id
-  perProject.set(projectId, (perProject.get(projectId) ?? 0) + 1)
-  const ended = work.finally(() => {
-    running.delete(key)
-    const left = (perProject.get(projectId) ?? 1) - 1
-    if (left === 0) perProject.delete(projectId)
-    else perProject.set(projectId, left)
-  })
-  running.set(key, ended)
-  return ended
+/** Starts to read. It goes on when its client leaves, since others may wait for it or come again. */
+function begin(fetch: BlobFetch, place: Place | null, sink: ByteSink | null): Promise<void> {
+  const work = fillBlob(fetch, sink).finally(() => place?.leave())
+  fetch.region.upstreams.track(work)
+  return work
 }
 
 function fills({ upstreams }: ServedRegion): Fills {
@@ -208,8 +234,7 @@ async function untilDone(look: BlobLook, running: Promise<void>): Promise<void> 
   const late = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, FILL_WAIT_MS)
   })
-  const done = running.catch(() => undefined)
-  await untilGone(look, Promise.race([done, late])).finally(() => clearTimeout(timer))
+  await untilGone(look, Promise.race([running, late])).finally(() => clearTimeout(timer))
 }
 
 /** Waits as long as the client does. Errors of the other registry become the client's. */
