@@ -50,6 +50,7 @@ export const defineRegistries: Define = (parent, io) => {
     }),
   )
   defineThirdParty(registries, io)
+  defineChecks(registries, io)
   defineSchedule(registries, io)
   defineRegistryCredentials(registries, io)
 }
@@ -101,7 +102,10 @@ const defineThirdParty: Define = (registries, io) => {
         await update(session, reference, options)
       }),
     )
+}
 
+/** What tries and disconnects them. */
+const defineChecks: Define = (registries, io) => {
   leaf(registries, 'test <registry>', 'try the connection and the login, and say what is wrong')
     .option('--repository <repository>', 'also see whether this can be pulled, such as library/alpine:latest')
     .action(

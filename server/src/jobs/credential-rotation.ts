@@ -64,12 +64,14 @@ async function rotate(
   const { api_key_id: keyId, rotation_due_at: dueAt } = row
   if (keyId === null || dueAt === null) return 'skipped'
   const context = registrySecretContext(row)
-  const { text: _, ...secret } = await mintRegistrySecret({ vault, pepper, context, keyId })
+  const { secretHmac, pepperVersion, sealed } = await mintRegistrySecret({ vault, pepper, context, keyId })
   const outcome = await db.run(rotateCredential, {
     projectId: row.project_id,
     registryId: row.id,
     keyId,
-    ...secret,
+    secretHmac,
+    pepperVersion,
+    sealed,
     overlapSeconds: row.rotation_overlap_seconds ?? 0,
     dueAt,
     origin: { actor: ACTOR, requestId: 'rotation', nowMs: await db.nowMs() },

@@ -3,13 +3,10 @@ import { after, before, describe, test } from 'node:test'
 import { ApiError, type ApiErrorCode } from '@berth/api/errors'
 import { OPERATIONS } from '@berth/api/operations'
 import { findCanaries, keyCanaries } from '../../../../test/hostile/canaries.ts'
-import { openTestConsole, type TestConsole } from '../../../../test/support/console/stack.ts'
+import type { TestConsole } from '../../../../test/support/console/stack.ts'
 
 /** Credentials of managed registries, through the console: the same on every metadata database. */
-export function describeRegistryCredentials(
-  name: string,
-  open: () => ReturnType<typeof openTestConsole>,
-): void {
+export function describeRegistryCredentials(name: string, open: () => Promise<TestConsole>): void {
   describe(`credentials of managed registries on ${name}`, () => {
     let opened: TestConsole
     let projects = 0

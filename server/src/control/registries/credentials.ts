@@ -107,12 +107,14 @@ export async function rotateCredentials(
   const registry = await findManaged(runtime, request)
   const keyId = registry.api_key_id
   if (keyId === null) throw new ApiError('credentials_not_found')
-  const { outcome, secret } = await withSecret(runtime, registry, keyId, ({ text: _, ...minted }) =>
+  const { outcome, secret } = await withSecret(runtime, registry, keyId, (minted) =>
     runtime.db.run(rotateCredential, {
       projectId: project.id,
       registryId: id,
       keyId,
-      ...minted,
+      secretHmac: minted.secretHmac,
+      pepperVersion: minted.pepperVersion,
+      sealed: minted.sealed,
       overlapSeconds,
       dueAt: null,
       origin,

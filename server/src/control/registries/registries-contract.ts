@@ -3,13 +3,13 @@ import { after, before, describe, test } from 'node:test'
 import { ApiError, type ApiErrorCode } from '@berth/api/errors'
 import { OPERATIONS } from '@berth/api/operations'
 import { canary, findCanaries } from '../../../../test/hostile/canaries.ts'
-import { openTestConsole, type TestConsole } from '../../../../test/support/console/stack.ts'
+import type { TestConsole } from '../../../../test/support/console/stack.ts'
 
 const PASSWORD = 'dckr_pat_Wm3h0Yt9ZkQ1pLs7vXcB'
 const OTHER_PASSWORD = 'ghp_8fKq2LzR5tYw1NcV7bXd0Ms4HgJ6'
 
 /** Third-party registries, through the console: the same on every metadata database. */
-export function describeRegistries(name: string, open: () => ReturnType<typeof openTestConsole>): void {
+export function describeRegistries(name: string, open: () => Promise<TestConsole>): void {
   describe(`third-party registries on ${name}`, () => {
     let opened: TestConsole
     let projects = 0

@@ -8,8 +8,6 @@ export interface ConnectionOptions {
   /** No other connection can open the file, not even of this process. */
   readonly exclusive?: boolean
   readonly queryOnly: boolean
-  /** Deleted and overwritten content is filled with zeros. */
-  readonly secureDelete?: boolean
   readonly cacheKib: number
   /** Pages after which a commit also runs a checkpoint; 0: somebody else does. */
   readonly autoCheckpointPages: number
@@ -34,7 +32,6 @@ export function openConnection(path: string, options: ConnectionOptions): Databa
     connection.exec('pragma mmap_size = 0')
     connection.exec('pragma temp_store = memory')
     connection.exec('pragma trusted_schema = off')
-    if (options.secureDelete === true) connection.exec('pragma secure_delete = on')
     if (options.queryOnly) connection.exec('pragma query_only = on')
     return connection
   } catch (error) {

@@ -15,6 +15,8 @@ interface OpenDatabase {
   readonly db: Kysely<unknown>
   /** The first error of a query of the command that is running. */
   failure: Error | null
+  /** `pragma secure_delete` as it is set now. */
+  fillsDeleted: boolean
 }
 
 /**
@@ -29,8 +31,8 @@ export class GroupWriter {
   readonly #path: string
   readonly #commands: ReadonlyMap<string, AnyCommand>
   #open: OpenDatabase | null = null
-  /** Something was overwritten that is still in the write-ahead log. */
-  #mustErase = false
+  /** Something was overwritten that is still in the write-ahead log; at first, what a process before has left there. */
+  #mustErase = true
 
   constructor(kind: DatabaseKind, path: string, commands: ReadonlyMap<string, AnyCommand>) {
     this.#kind = kind
@@ -57,11 +59,13 @@ export class GroupWriter {
       // A file that vanished would be made again, empty and without its tables.
       if (this.#open === null && !existsSync(this.#path)) throw new Error(`${this.#path} is gone`)
       const open = this.#ensureOpen()
+      const erases = requests.some(({ command }) => this.#commands.get(command)?.erases === true)
+      fillDeletedWithZeros(open, erases || this.#kind === 'control')
       open.connection.exec('begin immediate')
       const answers: Answer[] = []
       for (const request of requests) answers.push(await this.#execute(open, request))
       open.connection.exec('commit')
-      if (requests.some(({ command }) => this.#commands.get(command)?.erases === true)) this.#mustErase = true
+      if (erases) this.#mustErase = true
       this.#erase(open.connection)
       return answers
     } catch (error) {
@@ -119,8 +123,6 @@ export class GroupWriter {
     const connection = openConnection(this.#path, {
       synchronous: 'full',
       queryOnly: false,
-      // The control database holds secrets, sealed; what is overwritten there must be gone.
-      secureDelete: this.#kind === 'control',
       cacheKib: WRITER_CACHE_KIB,
       autoCheckpointPages: 0,
     })
@@ -130,6 +132,7 @@ export class GroupWriter {
         open.failure ??= toError(error)
       }),
       failure: null,
+      fillsDeleted: false,
     }
     this.#open = open
     return open
@@ -165,6 +168,13 @@ export class GroupWriter {
     connection.exec('release command')
     return answer
   }
+}
+
+/** Only where something secret may be: it costs writes, and deleted content of a registry is nothing to hide. */
+function fillDeletedWithZeros(open: OpenDatabase, wanted: boolean): void {
+  if (open.fillsDeleted === wanted) return
+  open.connection.exec(`pragma secure_delete = ${wanted ? 'on' : 'off'}`)
+  open.fillsDeleted = wanted
 }
 
 function failureOf(open: OpenDatabase): Error | null {
