@@ -47,6 +47,7 @@ export const tools = {
   busybox: apt(['busybox-static'], ['busybox']),
   openssl: apt(['openssl'], ['openssl']),
   curl: apt(['curl', 'ca-certificates'], ['curl']),
+  jq: apt(['jq'], ['jq']),
   git: apt(['git', 'ca-certificates'], ['git']),
   mount: apt(['mount'], ['mount', 'umount']),
   go: apt(['golang-go', 'ca-certificates'], ['go']),
