@@ -2,10 +2,12 @@ import { Command, Option } from 'commander'
 import { defineAudit } from './commands/audit.ts'
 import { defineCi } from './commands/ci.ts'
 import { defineCompletion } from './commands/completion.ts'
+import { defineDoctor } from './commands/doctor.ts'
 import { defineGc } from './commands/gc.ts'
 import { defineInvitations } from './commands/invitations.ts'
 import { defineMembers } from './commands/members.ts'
 import { defineKeys } from './commands/keys.ts'
+import { defineContexts } from './commands/contexts.ts'
 import { defineLogin } from './commands/login.ts'
 import { defineMaintenance } from './commands/maintenance.ts'
 import { defineManifests } from './commands/manifests.ts'
@@ -14,7 +16,9 @@ import { defineRegions } from './commands/regions.ts'
 import { defineRegistries } from './commands/registries.ts'
 import { defineRepos } from './commands/repos.ts'
 import { defineServe } from './commands/serve.ts'
+import { defineSessions } from './commands/sessions.ts'
 import { defineTags } from './commands/tags.ts'
+import { defineTokens } from './commands/tokens.ts'
 import { defineUsage } from './commands/usage.ts'
 import { defineVault } from './commands/vault.ts'
 import { defineVersion } from './commands/version.ts'
@@ -24,6 +28,9 @@ import { readVersion } from './version.ts'
 const DEFINITIONS = [
   defineServe,
   defineLogin,
+  defineContexts,
+  defineSessions,
+  defineTokens,
   defineProjects,
   defineMembers,
   defineInvitations,
@@ -39,6 +46,7 @@ const DEFINITIONS = [
   defineAudit,
   defineVault,
   defineMaintenance,
+  defineDoctor,
   defineCompletion,
   defineVersion,
 ]

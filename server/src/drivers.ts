@@ -36,7 +36,7 @@ export interface Drivers {
 
 /** Throws what the drivers throw when a server cannot be reached or a folder cannot be used. */
 export async function createDrivers(config: Config): Promise<Drivers> {
-  const openBlobs = await blobStoreOpener(config)
+  const openBlobs = await openBlobStores(config)
   return config.databaseUrl === null
     ? sqliteDrivers(config, openBlobs)
     : postgresDrivers(config, config.databaseUrl, openBlobs)
@@ -96,7 +96,8 @@ async function postgresDrivers(config: Config, url: string, openBlobs: OpenBlobs
   }
 }
 
-async function blobStoreOpener(config: Config): Promise<OpenBlobs> {
+/** Opens blob stores alone, by region; whoever opens one closes it. */
+export async function openBlobStores(config: Config): Promise<OpenBlobs> {
   const { s3Bucket: bucket } = config
   if (bucket !== null) {
     const { createS3BlobStore } = await import('./blobstore/s3/s3-blobstore.ts')
