@@ -120,6 +120,16 @@ export const API_ERRORS = {
     title: 'There is no such manifest',
     description: 'The repository has no manifest with this digest or tag, or its time in the trash is over.',
   },
+  webhook_not_found: {
+    status: 404,
+    title: 'There is no such webhook',
+    description: 'The project has no webhook with this id.',
+  },
+  delivery_not_found: {
+    status: 404,
+    title: 'There is no such delivery',
+    description: 'The webhook has no delivery with this id, or it is no longer kept.',
+  },
   refusal_not_found: {
     status: 404,
     title: 'There is no such refusal',
@@ -271,6 +281,11 @@ export const API_ERRORS = {
     status: 409,
     title: 'Retention is running',
     description: 'The rules of the project are being applied in the region already.',
+  },
+  webhook_limit: {
+    status: 409,
+    title: 'The project has too many webhooks',
+    description: 'A project may have 20 webhooks. Remove one that is not needed.',
   },
   gc_running: {
     status: 409,

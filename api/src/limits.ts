@@ -76,3 +76,10 @@ export const MAX_THIRD_PARTY_REGISTRIES = 100
 
 /** Longest pause between scheduled rotations, in days. */
 export const MAX_ROTATION_DAYS = 730
+
+/** Most webhooks of a project, and most patterns of event types on one. */
+export const MAX_WEBHOOKS = 20
+export const MAX_EVENT_PATTERNS = 50
+
+/** Longest URL of a webhook, in characters. */
+export const MAX_WEBHOOK_URL_LENGTH = 2_000

@@ -61,6 +61,7 @@ import {
 import { projectUsage, repositoryUsage, repositoryUsagePage, usageListQuery } from './usage.ts'
 import { TRUST_RULE_OPERATIONS } from './trust-rule-operations.ts'
 import { VAULT_OPERATIONS } from './vault-operations.ts'
+import { WEBHOOK_OPERATIONS } from './webhook-operations.ts'
 import { whoami } from './whoami.ts'
 
 /** All paths of the console's API start with this. */
@@ -551,6 +552,7 @@ export const OPERATIONS = {
   },
   ...AUDIT_OPERATIONS,
   ...REFUSAL_OPERATIONS,
+  ...WEBHOOK_OPERATIONS,
   ...REGISTRY_OPERATIONS,
   ...VAULT_OPERATIONS,
   ...TRUST_RULE_OPERATIONS,

@@ -40,6 +40,7 @@ import type { Logger } from './telemetry/log.ts'
 import { createMetrics, type Metrics } from './telemetry/metrics.ts'
 import type { UpstreamEndpoints } from './upstream/registry-place.ts'
 import { deriveKey } from './vault/root-key.ts'
+import { createWebhookDispatcher } from './webhooks/dispatcher.ts'
 import { createVault, type Vault } from './vault/vault.ts'
 
 /** A running process. */
@@ -295,7 +296,14 @@ async function createControl(
   cleanup.defer(() => refusals.close())
   const { auditRetentionMs } = config
   const pepper = { version: PEPPER_VERSION, key: pepperOf(installation) }
-  cleanup.defer(startControlJobs({ db, auditRetentionMs, vault: shared.vault, pepper, log, metrics }))
+  const { vault, outgoing } = shared
+  const sources = [
+    { name: 'control', db },
+    ...regions.map(({ id, storage }) => ({ name: id, db: storage.db })),
+  ]
+  const { consoleUrl } = config
+  const webhooks = createWebhookDispatcher({ db, sources, vault, outgoing, consoleUrl, log })
+  cleanup.defer(startControlJobs({ db, auditRetentionMs, webhooks, vault, pepper, log, metrics }))
   const watched = regions.map(({ id, storage }) => ({ id, db: storage.db }))
   return {
     installation: { id: installation.id, version },

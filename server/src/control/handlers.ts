@@ -21,6 +21,7 @@ import { trustRuleHandlers } from './trust-rules/routes.ts'
 import { trashHandlers } from './trash/routes.ts'
 import { usageHandlers } from './usage/routes.ts'
 import { vaultHandlers } from './vault/routes.ts'
+import { webhookHandlers } from './webhooks/routes.ts'
 import { whoamiHandlers } from './whoami/routes.ts'
 
 /** The handler of every operation. */
@@ -48,4 +49,5 @@ export const HANDLERS: Handlers = {
   ...gcHandlers,
   ...auditEventHandlers,
   ...refusalHandlers,
+  ...webhookHandlers,
 }

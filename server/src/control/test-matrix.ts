@@ -116,6 +116,17 @@ export const MATRIX: Readonly<Record<OperationId, MatrixRow>> = {
   'auditEvents.verifyAll': to('an operator'),
   'refusals.explain': to('anyone signed in'),
 
+  'webhooks.list': to('admin'),
+  'webhooks.show': to('admin'),
+  'webhooks.create': confirmed('admin'),
+  'webhooks.update': confirmed('admin'),
+  'webhooks.delete': confirmed('admin'),
+  'webhooks.rotateSecret': confirmed('admin'),
+  'webhooks.test': to('admin'),
+  'webhookDeliveries.list': to('admin'),
+  'webhookDeliveries.show': to('admin'),
+  'webhookDeliveries.redeliver': to('admin'),
+
   'gc.status': to('an operator'),
   'gc.run': to('an operator'),
   'vault.status': to('an operator'),
@@ -132,6 +143,8 @@ export const PARAMS: Readonly<Record<string, string>> = {
   registry: 'none',
   rule: 'rule_none',
   requestId: '0123456789abcdef',
+  webhook: 'wh_abcdefghijkm',
+  delivery: `msg_${'A'.repeat(22)}`,
   repository: 'web',
   tag: 'latest',
   reference: `sha256:${'0'.repeat(64)}`,
@@ -155,9 +168,40 @@ export const BODIES: Partial<Record<OperationId, object>> = {
   },
   'registries.update': { name: 'matrix' },
   'trustRules.update': { name: 'matrix' },
+  'webhooks.create': { name: 'matrix', url: 'https://receiver.example/' },
+  'webhooks.update': { name: 'matrix' },
 }
 
 /** Queries, of operations that need something in them. */
 export const QUERIES: Partial<Record<OperationId, Readonly<Record<string, string>>>> = {
   'ci.snippet': { provider: 'github' },
+}
+
+/**
+ * Every route that is no operation, with the statuses that somebody without any credential gets from each method of it:
+ * pages and sign-ins. HEAD answers where GET does.
+ */
+export const OTHER_ROUTES: Readonly<Record<string, { readonly GET?: number; readonly POST?: number }>> = {
+  // Say the same to everybody.
+  '/': { GET: 200 },
+  '/openapi.json': { GET: 200 },
+  // Have a secret in the link, which is missing here.
+  '/setup': { GET: 403, POST: 403 },
+  '/invitation': { GET: 404, POST: 403 },
+  // Begin and end sessions; a form that no page sent is refused.
+  '/sign-in': { GET: 200, POST: 403 },
+  '/sign-in/sso': { GET: 404 },
+  '/sign-out': { POST: 403 },
+  // Ask for a session.
+  '/account': { GET: 303 },
+  '/confirm': { GET: 303, POST: 403 },
+  '/device': { GET: 303, POST: 403 },
+  // Sign-ins of devices and passkeys, and the way back from single sign-on.
+  '/api/auth/device/code': { POST: 400 },
+  '/api/auth/device/token': { POST: 400 },
+  '/api/auth/callback/sso': { GET: 404 },
+  '/api/auth/passkey/generate-register-options': { GET: 401 },
+  '/api/auth/passkey/generate-authenticate-options': { GET: 200 },
+  '/api/auth/passkey/verify-registration': { POST: 403 },
+  '/api/auth/passkey/verify-authentication': { POST: 403 },
 }

@@ -10,12 +10,14 @@ import {
   rotateDueCredentials,
 } from './credential-rotation.ts'
 import { tellOfKeyExpiry } from './key-expiry.ts'
+import { pruneWebhookDeliveries, type WebhookDispatcher } from '../webhooks/dispatcher.ts'
 import { supervise } from './supervise.ts'
 
 export interface ControlJobsOptions extends CredentialRotationOptions {
   readonly db: Database<ControlSchema>
   /** Null: audit events are kept for ever. */
   readonly auditRetentionMs: number | null
+  readonly webhooks: WebhookDispatcher
   readonly log: Logger
   readonly metrics: Metrics
 }
@@ -24,11 +26,12 @@ export interface ControlJobsOptions extends CredentialRotationOptions {
 export const AUDIT_SEAL_INTERVAL_MS = 1_000
 export const AUDIT_PRUNE_INTERVAL_MS = 3_600_000
 const KEY_EXPIRY_INTERVAL_MS = 60_000
+const WEBHOOK_INTERVAL_MS = 1_000
 const FEED_COMPACTION_INTERVAL_MS = 3_600_000
 
 /** Starts the control plane's background jobs. The returned function stops them and waits for the runs under way. */
 export function startControlJobs(options: ControlJobsOptions): () => Promise<void> {
-  const { db, auditRetentionMs } = options
+  const { db, auditRetentionMs, webhooks } = options
   const jobs = [
     {
       name: 'audit sealing control',
@@ -46,6 +49,16 @@ export function startControlJobs(options: ControlJobsOptions): () => Promise<voi
       run: async (signal: AbortSignal) => void (await tellOfKeyExpiry(db, signal)),
     },
     {
+      name: 'webhooks',
+      intervalMs: WEBHOOK_INTERVAL_MS,
+      run: (signal: AbortSignal) => webhooks.run(signal),
+    },
+    {
+      name: 'webhook log',
+      intervalMs: AUDIT_PRUNE_INTERVAL_MS,
+      run: (signal: AbortSignal) => pruneWebhookDeliveries(db, signal),
+    },
+    {
       name: 'access feed compaction',
       intervalMs: FEED_COMPACTION_INTERVAL_MS,
       run: async (signal: AbortSignal) => void (await compactFeed(db, signal)),
@@ -59,5 +72,8 @@ export function startControlJobs(options: ControlJobsOptions): () => Promise<voi
     },
   ]
   const stops = jobs.map((job) => supervise(job, options))
-  return async () => void (await Promise.all(stops.map((stop) => stop())))
+  return async () => {
+    await Promise.all(stops.map((stop) => stop()))
+    await webhooks.close()
+  }
 }
