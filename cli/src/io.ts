@@ -5,6 +5,8 @@ export interface Io {
   readonly stderr: NodeJS.WriteStream
   readonly env: Readonly<Record<string, string | undefined>>
   nowMs(): number
+  /** Waits between two polls; left out: by the clock. */
+  readonly pause?: (ms: number) => Promise<unknown>
 }
 
 /** Whether a person can be asked: both ends are a terminal. */

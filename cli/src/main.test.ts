@@ -21,7 +21,7 @@ let home: string
 before(async () => {
   opened = await openTestConsole()
   home = await mkdtemp(join(tmpdir(), 'berth-cli-'))
-  await spawnBerth(['login', opened.baseUrl], { input: `${OPERATOR_TOKEN}\n` })
+  await spawnBerth(['login', opened.baseUrl, '--token'], { input: `${OPERATOR_TOKEN}\n` })
 })
 after(async () => {
   await opened.close()
@@ -91,11 +91,11 @@ test('login keeps the token in a file of its owner alone, and nowhere else', asy
 
 test('a wrong token is denied and not kept', async () => {
   const env = { XDG_CONFIG_HOME: join(home, 'wrong') }
-  const outcome = await berth(['login', opened.baseUrl], { input: 'nonsense\n', env })
+  const outcome = await berth(['login', opened.baseUrl, '--token'], { input: 'nonsense\n', env })
   assert.equal(outcome.code, 4)
   assert.match(outcome.stderr, /^error: .*\nLog in with: berth login\nrequest id: [0-9a-f]{24}\n$/)
   await assert.rejects(stat(join(home, 'wrong', 'berth', 'config.json')))
-  const empty = await berth(['login', opened.baseUrl], { input: '', env })
+  const empty = await berth(['login', opened.baseUrl, '--token'], { input: '', env })
   assert.equal(empty.code, 2)
 })
 
@@ -268,7 +268,7 @@ test("a context's token is not sent to another console", async () => {
 
 test('logout forgets the token', async () => {
   const env = { XDG_CONFIG_HOME: join(home, 'leaving') }
-  await ok(['login', opened.baseUrl, '--name', 'mine'], { input: OPERATOR_TOKEN, env })
+  await ok(['login', opened.baseUrl, '--name', 'mine', '--token'], { input: OPERATOR_TOKEN, env })
   await ok(['logout'], { env })
   assert.doesNotMatch(
     await readFile(join(home, 'leaving', 'berth', 'config.json'), 'utf8'),
@@ -280,7 +280,7 @@ test('logout forgets the token', async () => {
 test('a damaged file of contexts is told, and not overwritten', async () => {
   const folder = join(home, 'damaged')
   const env = { XDG_CONFIG_HOME: folder }
-  await ok(['login', opened.baseUrl], { input: OPERATOR_TOKEN, env })
+  await ok(['login', opened.baseUrl, '--token'], { input: OPERATOR_TOKEN, env })
   const file = join(folder, 'berth', 'config.json')
   await writeFile(file, '{"contexts":')
   const { code, stderr } = await berth(['whoami'], { env })

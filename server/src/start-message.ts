@@ -24,12 +24,12 @@ export function describeFirstStart(
     describeStart(config).trimEnd(),
     '',
     `  Set-up     ${config.consoleUrl}/setup?token=${made.setupToken}`,
-    '             (works once)',
+    '             (makes your account; works once)',
   ]
   if (made.operatorToken !== null) {
     lines.push(
       '',
-      '  Operator token, for "npm run berth -- login" — shown only now, keep it:',
+      '  Operator token, for "npm run berth -- login --token" — shown only now, keep it:',
       `  ${made.operatorToken}`,
     )
   }

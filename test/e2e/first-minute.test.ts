@@ -5,6 +5,7 @@ import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node
 import net from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { openBrowser } from '../support/console/browser.ts'
 import { putBusyboxImage, writeDockerArchive } from '../support/images.ts'
 import { createLayout } from '../support/layout.ts'
 import { freePort, type ServerProcess, startProcess, temporaryFolder, waitFor } from '../support/process.ts'
@@ -84,14 +85,20 @@ test('on an empty folder, the printed commands push and pull with a real docker'
   assert.equal(run.stdout, 'first minute\n')
 })
 
-test('the setup link works once', async (t) => {
-  const { server } = await serveUntilReady(t, folderFor(t))
+test('the setup link makes the first account, once', async (t) => {
+  const { server, consolePort } = await serveUntilReady(t, folderFor(t))
   const link = /http:\S+\/setup\?token=\S+/.exec(server.output())?.[0] ?? ''
-  const first = await fetch(link)
-  assert.equal(first.status, 200)
-  assert.match(await first.text(), /berth login/)
-  const second = await fetch(link)
-  assert.ok(second.status === 403 || second.status === 404 || second.status === 410, String(second.status))
+  const browser = openBrowser(link, `http://localhost:${consolePort}`)
+  const form = await browser.get(link)
+  assert.equal(form.status, 200)
+  assert.match(form.html, /In a hurry\?/)
+  const person = { name: 'Ada', email: 'ada@example.org', password: 'correct horse battery staple' }
+  const made = await browser.submit(person)
+  assert.equal(made.status, 200, made.html)
+  assert.match(made.html, /berth login http:\/\/localhost/)
+  assert.match(made.html, /docker push localhost:\d+\/demo\/alpine/)
+  assert.match((await browser.get('/account')).html, /Signed in as ada@example\.org/)
+  assert.equal((await browser.get(link)).status, 410)
 })
 
 test('secrets are printed at the first start only, and are in no file but their own', async (t) => {

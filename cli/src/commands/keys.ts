@@ -6,6 +6,7 @@ import { formatRelative, parseSeconds } from '../format.ts'
 import { note } from '../io.ts'
 import { fields, show, showList } from '../output.ts'
 import { type ListOptions, readList } from '../paging.ts'
+import { parseExpiry } from '../parse-expiry.ts'
 import type { Session } from '../session.ts'
 import { withSpinner } from '../spinner.ts'
 
@@ -154,15 +155,6 @@ function scopeOf(options: CreateOptions, nowMs: number) {
 function parseAction(text: string): 'pull' | 'push' | 'delete' {
   if (text === 'pull' || text === 'push' || text === 'delete') return text
   throw new CliError('usage', `"${text}" is not an action: choose from pull, push, delete.`)
-}
-
-function parseExpiry(text: string, nowMs: number): string {
-  const seconds = parseSeconds(text)
-  if (seconds !== null) return new Date(nowMs + seconds * 1000).toISOString()
-  const time = /^\d{4}-\d{2}-\d{2}/.test(text) ? Date.parse(text) : Number.NaN
-  if (Number.isNaN(time))
-    throw new CliError('usage', `"${text}" is no duration (90d) and no date (2027-01-31).`)
-  return new Date(time).toISOString()
 }
 
 function secondsOf(text: string, option: string): number {

@@ -1,67 +1,110 @@
+import { hostname } from 'node:os'
+import type { Client } from '@berth/api/client'
+import type { Whoami } from '@berth/api/whoami'
 import { CliError } from '../cli-error.ts'
-import { type Define, leaf } from '../command.ts'
-import { contextFile, type Contexts, loadContexts, saveContexts } from '../context-store.ts'
+import { type Define, leaf, withSession } from '../command.ts'
+import { contextFile, loadContexts, saveContexts } from '../context-store.ts'
+import { logInWithDevice } from '../device-login.ts'
+import { formatRelative, printable } from '../format.ts'
 import { type Io, note } from '../io.ts'
-import { fields, show, showList } from '../output.ts'
+import { fields, show } from '../output.ts'
 import { readSecret } from '../secret-input.ts'
-import { DEFAULT_CONSOLE_URL, type GlobalOptions, type Session } from '../session.ts'
-import { withSession } from '../command.ts'
+import { DEFAULT_CONSOLE_URL, type GlobalOptions, openSession } from '../session.ts'
+import { readVersion } from '../version.ts'
+import { withoutContext } from './contexts.ts'
 
 interface LoginOptions extends GlobalOptions {
   readonly name?: string
+  readonly token?: boolean
 }
 
-/** `login`, `logout`, `whoami` and `contexts`. */
+/** `login`, `logout` and `whoami`. */
 export const defineLogin: Define = (parent, io) => {
-  leaf(parent, 'login [url]', 'log in to a console with the operator token, and remember it')
+  leaf(parent, 'login [url]', 'log in to a console in the browser, and remember it')
     .option('--name <name>', "name of the context (default: the console's host)")
+    .option('--token', 'with the operator token or a personal access token instead')
     .addHelpText('after', LOGIN_HELP)
     .action(async (url: string | undefined, _options: unknown, command) => {
       await login(io, url, command.optsWithGlobals() as LoginOptions)
     })
-  leaf(parent, 'logout', 'forget the token of the current context').action(
-    async (_options: unknown, command) => {
-      await logout(io, (command.optsWithGlobals() as GlobalOptions).context)
-    },
-  )
+  leaf(parent, 'logout', 'end the session of the current context, and forget it')
+    .option('--local', 'only forget it here: session or token go on working elsewhere')
+    .action(async (_options: unknown, command) => {
+      await logout(io, command.optsWithGlobals() as GlobalOptions & { readonly local?: boolean })
+    })
   leaf(parent, 'whoami', 'show whom the console takes you for').action(
     withSession(io, async (session) => {
       const who = await session.client.call('whoami', {})
       show(session, { url: session.client.baseUrl, ...who }, ({ url, principal, installation }) =>
         fields([
           ['Console', url],
-          ['You are', principal.kind],
+          ...describePrincipal(principal, io.nowMs()),
           ['Installation', installation.id],
           ['Version', installation.version],
         ]),
       )
     }),
   )
-  defineContexts(parent, io)
 }
 
 const LOGIN_HELP = `
-The token is asked for on a terminal, else read from standard input or BERTH_TOKEN:
-  berth login https://console.example < token-file
+Shows a code and an address: open it in any browser, on any machine, sign in and approve.
+
+With --token the token is asked for on a terminal, else read from standard input or BERTH_TOKEN:
+  berth login https://console.example --token < token-file
 `
 
 async function login(io: Io, given: string | undefined, options: LoginOptions): Promise<void> {
   const url = normalizeUrl(given ?? io.env['BERTH_CONSOLE_URL'] ?? DEFAULT_CONSOLE_URL)
   const file = contextFile(io.env)
-  const before = await loadContexts(file)
-  const token = io.env['BERTH_TOKEN'] ?? (await readSecret(io, `Operator token for ${url.origin}`))
+  // Before anything is asked: a damaged file must be told first.
+  await loadContexts(file)
   warnAboutPlainHttp(io, url)
+  const token = await obtainToken(io, url, options)
   const { createClient } = await import('@berth/api/client')
-  const client = createClient({ baseUrl: url.href, token })
+  const client = createClient({ baseUrl: url.href, token, userAgent: userAgent() })
   const who = await client.call('whoami', {})
   const name = options.name ?? url.host
+  // Read again: it took a person to get here, and another login may have been faster.
+  const before = await loadContexts(file)
   const project = before.contexts[name]?.project ?? null
   const contexts = { ...before.contexts, [name]: { url: client.baseUrl, token, project } }
   await saveContexts(file, { current: name, contexts })
   const session = { io, options }
   show(session, { context: name, url: client.baseUrl, ...who }, ({ principal }) => [
-    `Logged in to ${client.baseUrl} as ${principal.kind}. The context "${name}" is current.`,
+    `Logged in to ${client.baseUrl} as ${nameOf(principal)}. The context "${name}" is current.`,
   ])
+}
+
+async function obtainToken(io: Io, url: URL, { token }: LoginOptions): Promise<string> {
+  const fromEnvironment = io.env['BERTH_TOKEN']
+  if (fromEnvironment !== undefined) return fromEnvironment
+  if (token === true) return readSecret(io, `Operator token or personal access token for ${url.origin}`)
+  return logInWithDevice(io, url.href, `${userAgent()} on ${hostname()}`)
+}
+
+function userAgent(): string {
+  return `berth-cli/${readVersion()}`
+}
+
+function nameOf(principal: Whoami['principal']): string {
+  return principal.kind === 'operator' ? 'operator' : printable(principal.email)
+}
+
+function describePrincipal(principal: Whoami['principal'], nowMs: number): [string, string][] {
+  if (principal.kind === 'operator') return [['You are', 'operator']]
+  const { name, email, isOperator, via, steppedUpUntil } = principal
+  const confirmed = steppedUpUntil !== null && Date.parse(steppedUpUntil) > nowMs
+  return [
+    ['You are', `${printable(name)} <${printable(email)}>${isOperator ? ', operator' : ''}`],
+    ['By', via === 'session' ? 'session' : 'personal access token'],
+    ...(via === 'session'
+      ? ([['Confirmed', confirmed ? `until ${formatRelative(steppedUpUntil, nowMs)}` : 'not lately']] as [
+          string,
+          string,
+        ][])
+      : []),
+  ]
 }
 
 function normalizeUrl(text: string): URL {
@@ -89,82 +132,39 @@ function warnAboutPlainHttp(io: Io, url: URL): void {
   note(io, `warning: ${url.origin} is not encrypted: the token can be read on the way.`)
 }
 
-async function logout(io: Io, named: string | undefined): Promise<void> {
+async function logout(io: Io, options: GlobalOptions & { readonly local?: boolean }): Promise<void> {
   const file = contextFile(io.env)
   const contexts = await loadContexts(file)
-  const name = named ?? contexts.current
+  const name = options.context ?? contexts.current
   if (name === null || contexts.contexts[name] === undefined) {
     note(io, 'You are not logged in.')
     return
   }
-  await saveContexts(file, without(contexts, name))
-  note(io, `The token of "${name}" is forgotten here. It goes on working elsewhere.`)
-}
-
-function without({ current, contexts }: Contexts, name: string): Contexts {
-  const { [name]: _, ...rest } = contexts
-  return { current: current === name ? null : current, contexts: rest }
-}
-
-const defineContexts: Define = (parent, io) => {
-  const contexts = parent.command('contexts').description('consoles that you are logged in to')
-  leaf(contexts, 'list', 'list contexts').action(async (_options: unknown, command) => {
-    await listContexts(io, command.optsWithGlobals() as GlobalOptions)
-  })
-  leaf(contexts, 'use <name>', 'make a context the current one').action(async (name: string) => {
-    await changeContext(io, name, (all) => ({ ...all, current: name }))
-    note(io, `The context "${name}" is current.`)
-  })
-  leaf(contexts, 'set-project <project>', 'set the project of the current context').action(
-    async (project: string, _options: unknown, command) => {
-      const { context } = command.optsWithGlobals() as GlobalOptions
-      const name = context ?? (await loadContexts(contextFile(io.env))).current ?? ''
-      await changeContext(io, name, (all, own) => ({
-        ...all,
-        contexts: { ...all.contexts, [name]: { ...own, project } },
-      }))
-      note(io, `"${project}" is the project of the context "${name}".`)
-    },
+  // Only with the context's own token: one of the environment is not what is forgotten here.
+  const session = await openSession(
+    { ...io, env: { ...io.env, BERTH_TOKEN: undefined } },
+    { ...options, context: name },
   )
-  leaf(contexts, 'remove <name>', 'forget a context and its token').action(async (name: string) => {
-    await changeContext(io, name, (all) => without(all, name))
-    note(io, `The context "${name}" is forgotten.`)
-  })
+  const ended = options.local === true ? 'it goes on working elsewhere' : await endOnServer(session.client)
+  await saveContexts(file, withoutContext(contexts, name))
+  note(io, `"${name}" is forgotten here; ${ended}.`)
 }
 
-async function changeContext(
-  io: Io,
-  name: string,
-  change: (all: Contexts, own: Contexts['contexts'][string]) => Contexts,
-): Promise<void> {
-  const file = contextFile(io.env)
-  const all = await loadContexts(file)
-  const own = all.contexts[name]
-  if (own === undefined) {
-    throw new CliError('notFound', `There is no context "${name}".`, 'Log in with: berth login')
+/** Ends the session or token that the client calls with. Answers what became of it; never fails. */
+async function endOnServer(client: Client): Promise<string> {
+  try {
+    const { principal } = await client.call('whoami', {})
+    if (principal.kind === 'operator') return 'the operator token goes on working'
+    if (principal.via === 'token') {
+      await client.call('personalTokens.revoke', { params: { token: 'current' } })
+      return 'the personal access token is revoked'
+    }
+    await client.call('sessions.end', { params: { session: 'current' } })
+    return 'the session is ended'
+  } catch (error) {
+    if (error instanceof Error && 'code' in error && error.code === 'unauthenticated') {
+      return 'it had ended already'
+    }
+    return 'the console could not be told, so it may go on working (berth sessions list, from elsewhere)'
   }
-  await saveContexts(file, change(all, own))
-}
-
-async function listContexts(io: Io, options: GlobalOptions): Promise<void> {
-  const { current, contexts } = await loadContexts(contextFile(io.env))
-  // Tokens stay in the file.
-  const items = Object.entries(contexts).map(([name, { url, project }]) => ({
-    name,
-    url,
-    project,
-    current: name === current,
-  }))
-  const session = { io, options } as Session
-  showList(
-    session,
-    { items, nextCursor: null },
-    [
-      { title: '', value: (row) => (row.current ? '*' : '') },
-      { title: 'NAME', value: (row) => row.name },
-      { title: 'CONSOLE', value: (row) => row.url, shrink: true },
-      { title: 'PROJECT', value: (row) => row.project ?? '' },
-    ],
-    'You are not logged in anywhere. Log in with: berth login',
-  )
 }
