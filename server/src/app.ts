@@ -176,6 +176,7 @@ async function startRegion(
       ...storage,
       collector,
       gcIntervalMs,
+      pullThroughKeepMs: config.pullThroughKeepMs,
       uploadTtlMs,
       trashMs,
       auditRetentionMs,

@@ -413,6 +413,14 @@ export const VARIABLES = {
     7 * DAY_MS,
     durationBetween(0, 365 * DAY_MS),
   ),
+  pullThroughKeepMs: variable(
+    'BERTH_PULL_THROUGH_KEEP',
+    'pullThroughKeep',
+    'How long a copy from a connected registry is kept that nobody pulls.',
+    '30d',
+    30 * DAY_MS,
+    durationBetween(60 * 60 * SECOND_MS, 3650 * DAY_MS),
+  ),
   gcIntervalMs: variable(
     'BERTH_GC_INTERVAL',
     'gcInterval',

@@ -8,6 +8,7 @@ import type { Logger } from '../telemetry/log.ts'
 import type { Metrics } from '../telemetry/metrics.ts'
 import { pruneRegionEvents } from './audit-upkeep.ts'
 import { AUDIT_PRUNE_INTERVAL_MS, AUDIT_SEAL_INTERVAL_MS } from './control-jobs.ts'
+import { clearDisconnectedCopies, evictUnusedCopies } from './cache-eviction.ts'
 import type { GarbageCollector } from './gc.ts'
 import { relieveFullTrash } from './full-trash.ts'
 import { applyDueRetention } from './retention.ts'
@@ -23,6 +24,8 @@ export interface RegionJobsOptions {
   readonly gcIntervalMs: number
   readonly uploadTtlMs: number
   readonly trashMs: number
+  /** How long a copy from a connected registry is kept that nobody pulls. */
+  readonly pullThroughKeepMs: number
   /** Null: audit events are kept for ever. */
   readonly auditRetentionMs: number | null
   readonly log: Logger
@@ -33,6 +36,9 @@ const UPLOAD_EXPIRY_INTERVAL_MS = 60_000
 const ORPHAN_SWEEP_INTERVAL_MS = 3_600_000
 const RETENTION_INTERVAL_MS = 3_600_000
 const FULL_TRASH_INTERVAL_MS = 60_000
+const EVICTION_INTERVAL_MS = 3_600_000
+/** Until then nothing can be pulled through a registry that took the slug of another. */
+const CLEARING_INTERVAL_MS = 5_000
 /** Unfinished bytes without a session are left alone for this long beyond the lifetime of a session. */
 const ORPHAN_MARGIN_MS = 3_600_000
 
@@ -80,6 +86,18 @@ export function startRegionJobs(options: RegionJobsOptions): () => Promise<void>
       run: (signal: AbortSignal) => relieveFullTrash(options, signal),
     },
   ]
+  jobs.push(
+    {
+      name: `pull-through eviction ${regionId}`,
+      intervalMs: EVICTION_INTERVAL_MS,
+      run: async (signal: AbortSignal) => void (await evictUnusedCopies(options, signal)),
+    },
+    {
+      name: `pull-through clearing ${regionId}`,
+      intervalMs: CLEARING_INTERVAL_MS,
+      run: (signal: AbortSignal) => clearDisconnectedCopies(options, signal),
+    },
+  )
   const stops = jobs.map((job) => supervise(job, options))
   return async () => void (await Promise.all(stops.map((stop) => stop())))
 }

@@ -1,4 +1,4 @@
-// @needs postgres
+// @needs postgres, docker-registry, htpasswd
 import { after } from 'node:test'
 import { startPostgres } from '../../../test/support/servers/postgres.ts'
 import { openPostgresDatabase } from '../metastore/postgres/database.ts'
@@ -25,5 +25,7 @@ await import('./blobs.test.ts')
 await import('./housekeeping.test.ts')
 await import('./lists.test.ts')
 await import('./manifests.test.ts')
+await import('./pull-through/eviction.test.ts')
+await import('./pull-through/pull-through.test.ts')
 await import('./refusals.test.ts')
 await import('./uploads.test.ts')

@@ -15,6 +15,8 @@ export type DockerRegistryOptions = {
   credentials?: { username: string; password: string }
   /** Bearer authentication: tokens of this service, signed by a certificate that the bundle vouches for. */
   token?: { realm: string; service: string; issuer: string; rootCertBundle: string }
+  /** Serve TLS with this certificate. Default: plain HTTP. */
+  tls?: { certFile: string; keyFile: string }
   /** Keep descriptors in memory, as its documentation recommends for production. Default: true. */
   descriptorCache?: boolean
 }

@@ -43,56 +43,60 @@ export async function listBrokenReferences(
   db: Kysely<RegionSchema>,
   limit: number,
 ): Promise<{ repository_id: number; manifest_digest: string; target_digest: string; target_kind: string }[]> {
-  return db
-    .selectFrom('manifest_reference as reference')
-    .innerJoin('manifest', (join) =>
-      join
-        .onRef('manifest.repository_id', '=', 'reference.repository_id')
-        .onRef('manifest.digest', '=', 'reference.manifest_digest'),
-    )
-    .innerJoin('repository', 'repository.id', 'reference.repository_id')
-    .innerJoin('access_project', 'access_project.id', 'repository.project_id')
-    .select([
-      'reference.repository_id',
-      'reference.manifest_digest',
-      'reference.target_digest',
-      'reference.target_kind',
-    ])
-    .where('manifest.deleted_at', 'is', null)
-    .where((eb) =>
-      eb.or([
-        eb.and([
-          eb('reference.target_kind', '=', 'blob'),
-          eb.not(
-            eb.exists(
-              eb
-                .selectFrom('repository_blob')
-                .innerJoin('blob', 'blob.id', 'repository_blob.blob_id')
-                .select('repository_blob.blob_id')
-                .whereRef('repository_blob.repository_id', '=', 'reference.repository_id')
-                .whereRef('repository_blob.digest', '=', 'reference.target_digest')
-                .where('blob.state', '=', 'live'),
+  return (
+    db
+      .selectFrom('manifest_reference as reference')
+      .innerJoin('manifest', (join) =>
+        join
+          .onRef('manifest.repository_id', '=', 'reference.repository_id')
+          .onRef('manifest.digest', '=', 'reference.manifest_digest'),
+      )
+      .innerJoin('repository', 'repository.id', 'reference.repository_id')
+      .innerJoin('access_project', 'access_project.id', 'repository.project_id')
+      .select([
+        'reference.repository_id',
+        'reference.manifest_digest',
+        'reference.target_digest',
+        'reference.target_kind',
+      ])
+      .where('manifest.deleted_at', 'is', null)
+      // What a copy of another registry's manifest refers to is fetched when somebody asks for it.
+      .where('repository.cached_from', 'is', null)
+      .where((eb) =>
+        eb.or([
+          eb.and([
+            eb('reference.target_kind', '=', 'blob'),
+            eb.not(
+              eb.exists(
+                eb
+                  .selectFrom('repository_blob')
+                  .innerJoin('blob', 'blob.id', 'repository_blob.blob_id')
+                  .select('repository_blob.blob_id')
+                  .whereRef('repository_blob.repository_id', '=', 'reference.repository_id')
+                  .whereRef('repository_blob.digest', '=', 'reference.target_digest')
+                  .where('blob.state', '=', 'live'),
+              ),
             ),
-          ),
-        ]),
-        eb.and([
-          eb('reference.target_kind', '=', 'manifest'),
-          eb('access_project.allow_sparse_indexes', '=', 0),
-          eb.not(
-            eb.exists(
-              eb
-                .selectFrom('manifest as child')
-                .select('child.digest')
-                .whereRef('child.repository_id', '=', 'reference.repository_id')
-                .whereRef('child.digest', '=', 'reference.target_digest')
-                .where('child.deleted_at', 'is', null),
+          ]),
+          eb.and([
+            eb('reference.target_kind', '=', 'manifest'),
+            eb('access_project.allow_sparse_indexes', '=', 0),
+            eb.not(
+              eb.exists(
+                eb
+                  .selectFrom('manifest as child')
+                  .select('child.digest')
+                  .whereRef('child.repository_id', '=', 'reference.repository_id')
+                  .whereRef('child.digest', '=', 'reference.target_digest')
+                  .where('child.deleted_at', 'is', null),
+              ),
             ),
-          ),
+          ]),
         ]),
-      ]),
-    )
-    .limit(limit)
-    .execute()
+      )
+      .limit(limit)
+      .execute()
+  )
 }
 
 /** Tags whose manifest is missing or in the trash. */

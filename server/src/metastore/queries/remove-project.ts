@@ -16,6 +16,7 @@ const REPOSITORY_TABLES = [
   ['trashed_tag', 'digest'],
   ['last_pull', 'reference'],
   ['image_hold', 'digest'],
+  ['cached_tag', 'name'],
   ['untagged_manifest', 'digest'],
   ['manifest_reference', 'manifest_digest'],
   ['manifest', 'digest'],
