@@ -11,14 +11,17 @@ import { defineContexts } from './commands/contexts.ts'
 import { defineLogin } from './commands/login.ts'
 import { defineMaintenance } from './commands/maintenance.ts'
 import { defineManifests } from './commands/manifests.ts'
+import { definePolicies } from './commands/policies.ts'
 import { defineProjects } from './commands/projects.ts'
 import { defineRegions } from './commands/regions.ts'
 import { defineRegistries } from './commands/registries.ts'
 import { defineRepos } from './commands/repos.ts'
+import { defineRetention } from './commands/retention.ts'
 import { defineServe } from './commands/serve.ts'
 import { defineSessions } from './commands/sessions.ts'
 import { defineTags } from './commands/tags.ts'
 import { defineTokens } from './commands/tokens.ts'
+import { defineTrash } from './commands/trash.ts'
 import { defineUsage } from './commands/usage.ts'
 import { defineVault } from './commands/vault.ts'
 import { defineVersion } from './commands/version.ts'
@@ -42,6 +45,9 @@ const DEFINITIONS = [
   defineTags,
   defineManifests,
   defineUsage,
+  definePolicies,
+  defineRetention,
+  defineTrash,
   defineGc,
   defineAudit,
   defineVault,

@@ -5,6 +5,7 @@ import { outputWidth } from '../io.ts'
 import { show } from '../output.ts'
 import { inRegion, type RegionOptions } from '../region-option.ts'
 import { withSpinner } from '../spinner.ts'
+import { definePurge } from './trash.ts'
 import { renderTable } from '../table.ts'
 
 interface RunOptions extends RegionOptions {
@@ -43,6 +44,7 @@ export const defineGc: Define = (parent, io) => {
         show(session, report, (found) => reportLines(found, outputWidth(io)))
       }),
     )
+  definePurge(gc, io)
 }
 
 function statusTable({ regions }: GcStatus, nowMs: number, width: number | null): string[] {

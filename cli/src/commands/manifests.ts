@@ -75,29 +75,50 @@ export const defineManifests: Define = (parent, io) => {
 const defineManifestDeletion: Define = (manifests, io) => {
   withRegion(
     leaf(manifests, 'delete <repository@digest>', 'put a manifest into the trash and remove its tags'),
-  ).action(
-    withSession<RegionOptions>(io, async (session, [name = ''], options) => {
-      const image = parseDigestName(name)
-      const what = `This deletes ${image.repository}@${shortDigest(image.reference)} and all its tags.`
-      await confirmByName(session, what, image.repository)
-      const params = { project: session.project(), ...image }
-      const deleted = await session.client.call('manifests.delete', { params, query: inRegion(options) })
-      show(session, deleted, () => [
-        `Deleted ${shortDigest(deleted.digest)}${deleted.deletedTags.length === 0 ? '' : ` and its tags ${deleted.deletedTags.join(', ')}`}.`,
-        `Until ${deleted.purgeAt} it can be restored: berth manifests undelete ${name}`,
-      ])
-    }),
   )
+    .option('--with-parts', 'also what only it needs: the images of an index, signatures, SBOMs')
+    .action(
+      withSession<RegionOptions & { withParts?: boolean }>(io, async (session, [name = ''], options) => {
+        const image = parseDigestName(name)
+        const params = { project: session.project(), ...image }
+        const query = inRegion(options)
+        const { frees, tags } = await session.client.call('manifests.show', { params, query })
+        const withParts = options.withParts === true
+        await confirmByName(session, deletionText(image, tags, frees, withParts), image.repository)
+        const parts = withParts ? ('delete' as const) : ('keep' as const)
+        const deleted = await session.client.call('manifests.delete', { params, query: { ...query, parts } })
+        const along = deleted.deletedParts.length
+        show(session, deleted, () => [
+          `Deleted ${shortDigest(deleted.digest)}${along === 0 ? '' : `, ${along} parts`}${deleted.deletedTags.length === 0 ? '' : ` and the tags ${deleted.deletedTags.join(', ')}`}.`,
+          `Until ${deleted.purgeAt} it can be restored: berth trash restore ${name}`,
+        ])
+      }),
+    )
 
   withRegion(leaf(manifests, 'undelete <repository@digest>', 'take a manifest out of the trash')).action(
     withSession<RegionOptions>(io, async (session, [name = ''], options) => {
       const params = { project: session.project(), ...parseDigestName(name) }
       const restored = await session.client.call('manifests.undelete', { params, query: inRegion(options) })
-      show(session, restored, () => [
-        `${name} is back. Its tags are restored one by one: berth tags undelete.`,
+      show(session, restored, ({ tags }) => [
+        `${name} is back${tags.length === 0 ? ', without tags' : ` with ${tags.join(', ')}`}.`,
       ])
     }),
   )
+}
+
+function deletionText(
+  { repository, reference }: { readonly repository: string; readonly reference: string },
+  tags: readonly string[],
+  { bytes, withPartsBytes, parts }: ManifestDetail['frees'],
+  withParts: boolean,
+): string {
+  const name = `${repository}@${shortDigest(reference)}`
+  const tagText = tags.length === 0 ? '' : ` and its tags ${tags.join(', ')}`
+  if (withParts) {
+    return `This deletes ${name}${tagText} with ${parts} parts, and frees ${formatBytes(withPartsBytes)}.`
+  }
+  const more = parts === 0 ? '' : ` With --with-parts: ${formatBytes(withPartsBytes)}.`
+  return `This deletes ${name}${tagText}, and frees ${formatBytes(bytes)}.${more}`
 }
 
 const REFERRER_COLUMNS = [
@@ -120,6 +141,9 @@ function describeManifest(manifest: ManifestDetail, nowMs: number): string[] {
       ...optional('Subject', manifest.subject),
       ['Size', formatBytes(manifest.totalBytes)],
       ['Created', formatRelative(manifest.createdAt, nowMs)],
+      ['Last pull', formatRelative(manifest.lastPulledAt, nowMs)],
+      ...optional('In use by', manifest.heldBy.join(', ') || null),
+      ['Freed if deleted', freedText(manifest)],
       ...optional('In the trash until', manifest.purgeAt),
       ...optional('Tags', manifest.tags.join(', ') || null),
       ...optional('Platform', platformText(imageConfig?.platform ?? null)),
@@ -137,6 +161,13 @@ function describeManifest(manifest: ManifestDetail, nowMs: number): string[] {
       referrers.items.length === 0 ? [] : renderTable(REFERRER_COLUMNS, referrers.items, null),
     ),
   ]
+}
+
+function freedText({ frees }: ManifestDetail): string {
+  const alone = formatBytes(frees.bytes)
+  return frees.parts === 0
+    ? alone
+    : `${alone}; ${formatBytes(frees.withPartsBytes)} with the ${frees.parts} manifests that only it needs`
 }
 
 type Descriptors = ManifestDetail['layers']

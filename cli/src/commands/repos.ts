@@ -50,6 +50,9 @@ export const defineRepos: Define = (parent, io) => {
           ['Tags', String(repo.tagCount)],
           ['Manifests', `${repo.manifestCount} (and ${repo.trashedManifestCount} in the trash)`],
           ['Size', formatBytes(repo.manifestBytes + repo.blobBytes)],
+          ['Only here', formatBytes(repo.uniqueBytes)],
+          ['Shared', formatBytes(repo.sharedBytes)],
+          ['Freed if deleted', formatBytes(repo.freedBytes)],
           ['Last push', formatRelative(repo.lastPushedAt, io.nowMs())],
           ['Created', formatRelative(repo.createdAt, io.nowMs())],
         ]),
@@ -62,13 +65,13 @@ export const defineRepos: Define = (parent, io) => {
   ).action(
     withSession<RegionOptions>(io, async (session, [repository = ''], options) => {
       const input = { params: { project: session.project(), repository }, query: inRegion(options) }
-      const { tagCount, manifestCount } = await session.client.call('repositories.show', input)
-      const what = `This deletes ${repository} with ${tagCount} tags and ${manifestCount} manifests.`
+      const { tagCount, manifestCount, freedBytes } = await session.client.call('repositories.show', input)
+      const what = `This deletes ${repository} with ${tagCount} tags and ${manifestCount} manifests, and frees ${formatBytes(freedBytes)}.`
       await confirmByName(session, what, repository)
       const deleted = await session.client.call('repositories.delete', input)
       show(session, deleted, () => [
         `Deleted ${repository}: ${deleted.deletedTags} tags and ${deleted.trashedManifests} manifests.`,
-        `Until ${deleted.purgeAt} they can be restored: berth tags undelete ${repository}:<tag>`,
+        `Until ${deleted.purgeAt} they can be restored: berth trash list ${repository}`,
       ])
     }),
   )

@@ -1,4 +1,4 @@
-import type { Tag } from '@berth/api/tags'
+import type { TagDetail } from '@berth/api/tags'
 import { CliError } from '../cli-error.ts'
 import { type Define, leaf, withListOptions, withRegion, withSession } from '../command.ts'
 import { confirmByName } from '../confirm.ts'
@@ -69,8 +69,16 @@ export const defineTags: Define = (parent, io) => {
 const defineTagDeletion: Define = (tags, io) => {
   withRegion(leaf(tags, 'delete <repository:tag>', 'delete a tag; its manifest stays')).action(
     withSession<RegionOptions>(io, async (session, [name = ''], options) => {
-      await confirmByName(session, `This deletes the tag ${name}.`, name)
       const params = { project: session.project(), ...parseTagName(name) }
+      const { freedBytes, keptBy } = await session.client.call('tags.show', {
+        params,
+        query: inRegion(options),
+      })
+      const rest =
+        keptBy === null
+          ? `The image stays; deleting it too would free ${formatBytes(freedBytes)}.`
+          : `The image stays: ${keptBy} needs it.`
+      await confirmByName(session, `This deletes the tag ${name}. ${rest}`, name)
       const deleted = await session.client.call('tags.delete', { params, query: inRegion(options) })
       show(session, deleted, () => [
         `Deleted ${name} (${shortDigest(deleted.digest)}). To get it back: berth tags undelete ${name}`,
@@ -100,7 +108,7 @@ function parseVersion(text: string): number {
   )
 }
 
-function describeTag(nowMs: number): (tag: Tag) => string[] {
+function describeTag(nowMs: number): (tag: TagDetail) => string[] {
   return (tag) =>
     fields([
       ['Tag', tag.name],
@@ -111,6 +119,14 @@ function describeTag(nowMs: number): (tag: Tag) => string[] {
       ['Manifest', formatBytes(tag.manifestBytes)],
       ['Version', String(tag.version)],
       ['Updated', formatRelative(tag.updatedAt, nowMs)],
+      ['Last pull', formatRelative(tag.lastPulledAt, nowMs)],
+      ['Immutable', tag.immutable ? 'yes' : 'no'],
+      [
+        'Freed if deleted',
+        tag.keptBy === null
+          ? `${formatBytes(tag.freedBytes)} (with its image)`
+          : `nothing: ${tag.keptBy} needs the image`,
+      ],
       ['Region', tag.region],
     ])
 }
