@@ -2,6 +2,7 @@
 import { after, before } from 'node:test'
 import { type Postgres, startPostgres } from '../../../test/support/servers/postgres.ts'
 import { describeApiKeys } from './api-keys/api-keys-contract.ts'
+import { describeWebhooks } from './webhooks/webhooks-contract.ts'
 import { describeAudit } from './audit-events/audit-contract.ts'
 import { describeContent } from './content-contract.ts'
 import { describeHousekeeping } from './housekeeping-contract.ts'
@@ -36,3 +37,4 @@ describeAudit('PostgreSQL', open)
 describeRegistries('PostgreSQL', open)
 describeRegistryCredentials('PostgreSQL', open)
 describeRekey('PostgreSQL', open)
+describeWebhooks('PostgreSQL', open)

@@ -1,4 +1,5 @@
 import { describeApiKeys } from './api-keys/api-keys-contract.ts'
+import { describeWebhooks } from './webhooks/webhooks-contract.ts'
 import { describeAudit } from './audit-events/audit-contract.ts'
 import { describeContent } from './content-contract.ts'
 import { describeHousekeeping } from './housekeeping-contract.ts'
@@ -24,3 +25,4 @@ describeAudit('SQLite', openTestConsole)
 describeRegistries('SQLite', openTestConsole)
 describeRegistryCredentials('SQLite', openTestConsole)
 describeRekey('SQLite', openTestConsole)
+describeWebhooks('SQLite', openTestConsole)
