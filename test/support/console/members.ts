@@ -5,7 +5,10 @@ import type { OperationId, OperationOf } from '@berth/api/operations'
 import { hashSecret, mintKey } from '../../../server/src/access/key.ts'
 import { callOperation } from '../../../server/src/control/call-operation.ts'
 import { acceptAsNewcomer, createInvitation } from '../../../server/src/control/invitations/service.ts'
+import { DEVICE_SESSION_IDLE_MS } from '../../../server/src/control/people/limits.ts'
+import { tokenHmac } from '../../../server/src/control/people/token-hmac.ts'
 import type { ConsolePrincipal, PersonPrincipal } from '../../../server/src/control/principal.ts'
+import { insertPeopleRecord } from '../../../server/src/metastore/queries/people-record.ts'
 import { createPersonalToken } from '../../../server/src/metastore/queries/personal-token.ts'
 import type { TestConsole } from './stack.ts'
 
@@ -94,4 +97,28 @@ export async function makeToken({ runtime }: TestConsole, { userId }: PersonPrin
   const outcome = await runtime.db.run(createPersonalToken, { token, origin })
   if (!outcome.ok) throw new Error(outcome.reason)
   return minted.text
+}
+
+/** Signs somebody in, in a session of the command line that was confirmed just now. Answers its token. */
+export async function makeSession({ runtime }: TestConsole, { userId }: PersonPrincipal): Promise<string> {
+  const token = randomUUID()
+  const nowMs = runtime.clock.nowMs()
+  await runtime.db.run(insertPeopleRecord, {
+    table: 'user_session',
+    values: {
+      id: randomUUID(),
+      user_id: userId,
+      token_hmac: tokenHmac(runtime.people.tokenKey, token),
+      kind: 'device',
+      method: 'device',
+      created_at: nowMs,
+      updated_at: nowMs,
+      expires_at: nowMs + DEVICE_SESSION_IDLE_MS,
+      confirmed_at: nowMs,
+      ip_address: null,
+      user_agent: null,
+    },
+    audit: null,
+  })
+  return token
 }

@@ -60,7 +60,7 @@ export function createAuthAdapter(db: Database<ControlSchema>, tokenKey: KeyObje
     return [...(await db.run(deletePeopleRecords, { table, where: sealWhere(table, where) }))]
   }
 
-  const adapter: CustomAdapter = {
+  const createAdapter = (columnOf: (model: string, field: string) => string): CustomAdapter => ({
     async create({ model, data }) {
       const table = peopleTable(model)
       const values = { ...seal(table, data), ...columnsOfInsert(table) }
@@ -72,7 +72,11 @@ export function createAuthAdapter(db: Database<ControlSchema>, tokenKey: KeyObje
     },
     updateMany: async ({ model, where, update }) => (await change(model, where, { set: update })).length,
     findOne: async ({ model, where }) => firstOf(await find(model, where, { limit: 1 })),
-    findMany: async ({ model, where, ...page }) => (await find(model, where ?? [], page)) as never[],
+    async findMany({ model, where, sortBy, ...page }) {
+      // Only here the library passes a field by its own name.
+      const order = sortBy === undefined ? undefined : { ...sortBy, field: columnOf(model, sortBy.field) }
+      return (await find(model, where ?? [], { ...page, sortBy: order })) as never[]
+    },
     async delete({ model, where }) {
       await remove(model, where)
     },
@@ -85,10 +89,10 @@ export function createAuthAdapter(db: Database<ControlSchema>, tokenKey: KeyObje
       const table = peopleTable(model)
       return countPeopleRecords(db.reader, table, sealWhere(table, where ?? []))
     },
-  }
+  })
   return createAdapterFactory({
     config: ADAPTER_CONFIG,
-    adapter: () => adapter,
+    adapter: ({ getFieldName }) => createAdapter((model, field) => getFieldName({ model, field })),
   })
 }
 

@@ -64,7 +64,8 @@ export function commonOptions(runtime: ControlRuntime) {
     logger: loggerOf(runtime),
     // Ours count by account and address; those of the library would lock out whoever shares an address.
     rateLimit: { enabled: false },
-    onAPIError: { errorURL: `${consoleUrl}/sign-in` },
+    // What the library did not expect, such as a database that is away, is ours to answer.
+    onAPIError: { errorURL: `${consoleUrl}/sign-in`, throw: true },
     session: {
       ...SESSION_SCHEMA,
       expiresIn: BROWSER_SESSION_MS / 1000,
