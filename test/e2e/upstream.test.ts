@@ -270,6 +270,35 @@ describe('a registry with tokens', () => {
     assertSecretReached([proxy, posts], [posts])
   })
 
+  test('a token service that refuses one repository does not stand in the way of the others', async () => {
+    await using strict = await startRecorder(await authority.issue(), (request, response) =>
+      request.url.includes('secret')
+        ? void response.writeHead(403).end('{"errors":[{"code":"DENIED"}]}')
+        : tokens.respond(request, response),
+    )
+    await using own = await startTokenRegistry(`${strict.origin}/token`)
+    await push('team/app', own)
+    await push('library/alpine', own)
+    await using proxy = await startRecorder(await authority.issue(), forwardTo(own.url))
+    const client = clientFor({ outgoing, host: proxy.host })
+    assertFailed(await client.test('team/secret'), 'rights', /gives this account no token/)
+    assert.deepEqual((await client.tags('team/app'))?.names, ['v1'])
+    const anonymous = clientFor({ outgoing, host: proxy.host, credential: null })
+    await assert.rejects(anonymous.tags('team/secret'), failsWith('credentials'))
+    assert.deepEqual((await anonymous.tags('library/alpine'))?.names, ['v1'])
+  })
+
+  test('of two challenges in headers of their own, the token is preferred to the password', async () => {
+    await using both = await startRecorder(await authority.issue(), (request, response) => {
+      if (request.headers.authorization !== undefined) return forwardTo(registry.url)(request, response)
+      const bearer = `Bearer realm="${tokens.recorder.origin}/token",service="test-registry"`
+      response.writeHead(401, { 'www-authenticate': ['Basic realm="x"', bearer] }).end()
+    })
+    const client = clientFor({ outgoing, host: both.host })
+    assert.equal((await client.test('team/app')).ok, true)
+    assertSecretReached([both, tokens.recorder], [tokens.recorder])
+  })
+
   test('Docker Hub: bare names, its token service, its pull limit', async () => {
     await using hub = await startTokenRegistry('https://auth.docker.io/token')
     const alpine = await push('library/alpine', hub)

@@ -59,7 +59,7 @@ test('endpoints by host, and every one that is wrong', () => {
   assert.match(mistake, /names a twice/)
 })
 
-test('authorities are read from a file next to which the working folder is, certificates only', () => {
+test('the file of authorities is found from the working folder, and only its certificates are read', () => {
   writeFileSync(
     join(folder, 'ca.pem'),
     `a comment\n${certificate}\n-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----\n`,

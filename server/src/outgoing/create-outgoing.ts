@@ -1,4 +1,3 @@
-import { lookup } from 'node:dns/promises'
 import { createSecureContext, getCACertificates, type SecureContext } from 'node:tls'
 import { type AllowEntry, allowsPlainHttp, canonicalHost } from './allow-list.ts'
 import { Deadline } from './deadline.ts'
@@ -14,6 +13,7 @@ import {
 import type { Outgoing, OutgoingRequest, OutgoingResponse } from './outgoing.ts'
 import { OutgoingError } from './outgoing-error.ts'
 import { createPlaces, type PlaceLimits } from './places.ts'
+import { resolveByDns, resolveBySystem } from './resolve-name.ts'
 import { type CheckedUrl, checkUrl, type Resolve, resolveTarget } from './target.ts'
 
 export interface OutgoingOptions {
@@ -21,7 +21,7 @@ export interface OutgoingOptions {
   /** Certificates that are trusted beside the usual ones: PEM, or null. */
   readonly extraCaPem: string | null
   readonly userAgent: string
-  /** Default: the system's resolver, hosts file included. */
+  /** Default: the DNS servers; the system, hosts file included, for names that `allow` lists. */
   readonly resolve?: Resolve
   readonly connectTimeoutMs?: number
   readonly idleTimeoutMs?: number
@@ -37,7 +37,8 @@ const DEFAULT_PLACES: PlaceLimits = {
 
 /** Makes the guard of one process. */
 export function createOutgoing(options: OutgoingOptions): Outgoing {
-  const { allow, resolve = resolveBySystem } = options
+  const { allow } = options
+  const resolve = options.resolve ?? resolverFor(allow)
   const places = createPlaces(options.places ?? DEFAULT_PLACES)
   let context: SecureContext | null = null
   const setting: ExchangeSetting = {
@@ -119,7 +120,7 @@ function trustedContext(extraCaPem: string | null): SecureContext {
   return createSecureContext({ minVersion, ca: [...getCACertificates('default'), extraCaPem] })
 }
 
-async function resolveBySystem(name: string): Promise<readonly string[]> {
-  const found = await lookup(name, { all: true, order: 'verbatim' })
-  return found.map(({ address }) => address)
+function resolverFor(allow: readonly AllowEntry[]): Resolve {
+  const isListed = (name: string) => allow.some(({ host }) => host === name)
+  return (name) => (isListed(name) ? resolveBySystem(name) : resolveByDns(name))
 }

@@ -4,6 +4,9 @@
 
 /** DNS look-up and TCP and TLS handshake together. */
 export const CONNECT_TIMEOUT_MS = 10_000
+/** One DNS question, and how often it is asked of each server. */
+export const DNS_TIMEOUT_MS = 2_500
+export const DNS_TRIES = 2
 /** A body that is being read brings no byte for this long. */
 export const BODY_IDLE_TIMEOUT_MS = 30_000
 

@@ -27,6 +27,7 @@ export const MAX_TOKEN_LIFETIME_SECONDS = 3600
 /** A token is not used any more when it has this little left, or a tenth of its life. */
 export const TOKEN_MARGIN_MS = 5_000
 export const MAX_CACHED_TOKENS = 200
+export const MAX_CACHED_TOKENS_BYTES = 256 * 1024
 /** After a refused sign-in the other side is not asked again for this long: it may lock the account. */
 export const REFUSED_SIGN_IN_MS = 30_000
 

@@ -56,6 +56,13 @@ test('the operator’s map holds for the token service, too, whatever the path l
   assert.equal(at('https://127.0.0.1:5445/token'), 'realm')
 })
 
+test('the map is not for whatever a custom registry names', () => {
+  const endpoints = { 'docker.io': 'http://10.0.0.5:5000', 'registry.example': 'https://mirror.example' }
+  const at = (realm: string) => outcome('custom', 'registry.example', realm, endpoints)
+  assert.equal(at('https://docker.io/token'), 'https://docker.io/token')
+  assert.equal(at('https://registry.example/token'), 'https://mirror.example/token')
+})
+
 test('a custom registry may name another host over TLS, itself without it, and nothing odd', () => {
   const at = (realm: string) => outcome('custom', 'registry.example:5000', realm)
   assert.equal(at('https://gitlab.example/jwt/auth#x'), 'https://gitlab.example/jwt/auth')

@@ -33,7 +33,12 @@ export function acceptRealm(challenge: Challenge, place: RegistryPlace, endpoint
   if (place.realmOrigins !== null && !place.realmOrigins.has(url.origin)) {
     throw refused(place, url, 'which is not where it issues tokens')
   }
-  return { url: mappedRealm(url, endpoints), service: challenge.parameters.get('service') ?? null }
+  // The map is the operator's, for the registry itself and for what belongs to it; not for whatever it names.
+  const isMapped = place.realmOrigins !== null || url.host === place.name
+  return {
+    url: isMapped ? mappedRealm(url, endpoints) : url,
+    service: challenge.parameters.get('service') ?? null,
+  }
 }
 
 function refused(place: RegistryPlace, realm: URL, why: string): UpstreamError {

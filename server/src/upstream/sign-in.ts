@@ -2,7 +2,13 @@ import { LRUCache } from 'lru-cache'
 import type { Outgoing } from '../outgoing/outgoing.ts'
 import type { CallOptions } from './call-options.ts'
 import type { CredentialSource } from './credential-source.ts'
-import { MAX_CACHED_TOKENS, REFUSED_SIGN_IN_MS, REQUEST_TIMEOUT_MS, TOKEN_MARGIN_MS } from './limits.ts'
+import {
+  MAX_CACHED_TOKENS,
+  MAX_CACHED_TOKENS_BYTES,
+  REFUSED_SIGN_IN_MS,
+  REQUEST_TIMEOUT_MS,
+  TOKEN_MARGIN_MS,
+} from './limits.ts'
 import { acceptRealm, type Realm } from './realm.ts'
 import type { RegistryPlace, UpstreamEndpoints } from './registry-place.ts'
 import { basicAuthorization, requestToken } from './token.ts'
@@ -23,7 +29,11 @@ const NO_SCOPE = ''
 /** How one registry wants to be spoken to, learned from its challenges, with the tokens that it has issued. */
 export class SignIn {
   readonly #options: SignInOptions
-  readonly #tokens = new LRUCache<string, string>({ max: MAX_CACHED_TOKENS })
+  readonly #tokens = new LRUCache<string, string>({
+    max: MAX_CACHED_TOKENS,
+    maxSize: MAX_CACHED_TOKENS_BYTES,
+    sizeCalculation: (token, scope) => token.length + scope.length + 1,
+  })
   readonly #running = new Map<string, Promise<string>>()
   #learned: Learned | null = null
   #refusal: { readonly error: UpstreamError; readonly untilMs: number } | null = null
@@ -108,9 +118,9 @@ export class SignIn {
 
   async #requestToken(realm: Realm, scope: string | null, call: CallOptions): Promise<string> {
     this.#throwIfRefusedLately()
+    const { outgoing, credentials } = this.#options
+    const credential = await credentials.load(call)
     try {
-      const { outgoing, credentials } = this.#options
-      const credential = await credentials.load(call)
       // Nothing else of the call that needs the token: neither its method nor its headers are the token's, and whoever
       // asked first may give up while others wait, so its signal does not end the request.
       const own = {
@@ -124,7 +134,8 @@ export class SignIn {
       this.#tokens.set(scope ?? NO_SCOPE, authorization, { ttl })
       return authorization
     } catch (error) {
-      this.#remember(error)
+      // Without an account there is nothing that could be locked, and another repository may be public.
+      if (credential !== null) this.#remember(error)
       throw error
     }
   }

@@ -81,12 +81,12 @@ function post(
 
 async function readToken(
   response: OutgoingResponse,
-  { realm, credential }: TokenRequest,
+  { realm, credential, scope }: TokenRequest,
 ): Promise<UpstreamToken> {
   const { host } = realm.url
   if (response.status !== 200) {
     discardBody(response)
-    throw refusal(response, host, credential !== null)
+    throw refusal(response, host, { hadCredential: credential !== null, hadScope: scope !== null })
   }
   const answer = await readJson(response, host)
   const fields = (typeof answer === 'object' ? answer : null) as Record<string, unknown> | null
@@ -107,7 +107,11 @@ function lifetimeOf(seconds: unknown): number {
   return Math.min(seconds, MAX_TOKEN_LIFETIME_SECONDS)
 }
 
-function refusal(response: OutgoingResponse, host: string, hadCredential: boolean): UpstreamError {
+function refusal(
+  response: OutgoingResponse,
+  host: string,
+  { hadCredential, hadScope }: { readonly hadCredential: boolean; readonly hadScope: boolean },
+): UpstreamError {
   const { status } = response
   if (status === 429) {
     return new UpstreamError({
@@ -116,6 +120,14 @@ function refusal(response: OutgoingResponse, host: string, hadCredential: boolea
       nextStep: 'Wait, then try again.',
       status,
       retryAfterSeconds: readRetryAfterSeconds(response.headers, Date.now()),
+    })
+  }
+  if (status === 403 && hadScope && hadCredential) {
+    return new UpstreamError({
+      reason: 'rights',
+      message: `${host} gives this account no token for this repository`,
+      nextStep: 'Give the account, or the scope of its token, the right to pull from this repository.',
+      status,
     })
   }
   if (status === 401 || status === 403) {
