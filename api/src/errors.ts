@@ -327,6 +327,12 @@ export const API_ERRORS = {
     title: 'The console failed',
     description: "The request id finds the cause in the server's log.",
   },
+  registry_failed: {
+    status: 502,
+    title: 'The third-party registry could not be asked',
+    description:
+      'It cannot be reached, refused the stored login, or answered with an error. The detail says which and what to do; `berth registries test` tells more.',
+  },
   not_everywhere_yet: {
     status: 503,
     title: 'The change is made, but not in force everywhere yet',

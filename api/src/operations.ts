@@ -39,6 +39,7 @@ import {
 import { regionPage } from './regions.ts'
 import { registryPage } from './registries.ts'
 import { REFUSAL_OPERATIONS } from './refusal-operations.ts'
+import { REGISTRY_BROWSE_OPERATIONS } from './registry-browse-operations.ts'
 import { REGISTRY_OPERATIONS } from './registry-operations.ts'
 import {
   regionPageQuery,
@@ -554,6 +555,7 @@ export const OPERATIONS = {
   ...REFUSAL_OPERATIONS,
   ...WEBHOOK_OPERATIONS,
   ...REGISTRY_OPERATIONS,
+  ...REGISTRY_BROWSE_OPERATIONS,
   ...VAULT_OPERATIONS,
   ...TRUST_RULE_OPERATIONS,
 } as const satisfies Record<string, Operation>

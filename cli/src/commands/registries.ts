@@ -11,6 +11,7 @@ import { type ListOptions, readList } from '../paging.ts'
 import { PASSWORD_VARIABLE, readPassword } from '../password-input.ts'
 import type { Session } from '../session.ts'
 import { withSpinner } from '../spinner.ts'
+import { defineRegistryBrowse } from './registry-browse.ts'
 import { defineRegistryCredentials } from './registry-credentials.ts'
 
 const DAY_SECONDS = 86_400
@@ -52,6 +53,7 @@ export const defineRegistries: Define = (parent, io) => {
   defineThirdParty(registries, io)
   defineChecks(registries, io)
   defineSchedule(registries, io)
+  defineRegistryBrowse(registries, io)
   defineRegistryCredentials(registries, io)
 }
 

@@ -11,6 +11,7 @@ import { policyHandlers } from './policies/routes.ts'
 import { projectHandlers } from './projects/routes.ts'
 import { refusalHandlers } from './refusals/routes.ts'
 import { regionHandlers } from './regions/routes.ts'
+import { registryBrowseHandlers } from './registries/browse-routes.ts'
 import { registryHandlers } from './registries/routes.ts'
 import { repositoryHandlers } from './repositories/routes.ts'
 import { retentionHandlers } from './retention/routes.ts'
@@ -38,6 +39,7 @@ export const HANDLERS: Handlers = {
   ...ciSnippetHandlers,
   ...regionHandlers,
   ...registryHandlers,
+  ...registryBrowseHandlers,
   ...repositoryHandlers,
   ...tagHandlers,
   ...manifestHandlers,

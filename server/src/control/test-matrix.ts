@@ -78,6 +78,9 @@ export const MATRIX: Readonly<Record<OperationId, MatrixRow>> = {
   'registries.update': confirmed('admin'),
   'registries.delete': confirmed('admin'),
   'registries.test': to('admin'),
+  'registries.repositories': to('viewer'),
+  'registries.tags': to('viewer'),
+  'registries.manifest': to('viewer'),
   'registries.generateCredentials': confirmed('admin'),
   'registries.showCredentials': confirmed('admin'),
   'registries.rotateCredentials': confirmed('admin'),
@@ -140,6 +143,9 @@ export const PARAMS: Readonly<Record<string, string>> = {
   invitation: 'none',
   namespace: 'free-to-have',
   key: 'abc',
+  session: 'none',
+  token: 'none',
+  passkey: 'none',
   registry: 'none',
   rule: 'rule_none',
   requestId: '0123456789abcdef',
@@ -152,6 +158,7 @@ export const PARAMS: Readonly<Record<string, string>> = {
 
 /** Bodies that pass the validation, of operations that need something in them. */
 export const BODIES: Partial<Record<OperationId, object>> = {
+  'personalTokens.create': { name: 'matrix' },
   'projects.create': { name: 'Made by the matrix' },
   'projects.update': { name: 'Named by the matrix' },
   'members.update': { role: 'viewer' },
@@ -159,6 +166,8 @@ export const BODIES: Partial<Record<OperationId, object>> = {
   'installationInvitations.create': { email: 'matrix@example.com' },
   'invitations.show': { token: 'none' },
   'invitations.accept': { token: 'none' },
+  'policies.update': { immutableTags: [] },
+  'trash.purge': { confirm: 'another' },
   'apiKeys.create': { name: 'matrix' },
   'registries.create': { provider: 'ghcr' },
   'trustRules.create': {
@@ -190,7 +199,7 @@ export const OTHER_ROUTES: Readonly<Record<string, { readonly GET?: number; read
   '/invitation': { GET: 404, POST: 403 },
   // Begin and end sessions; a form that no page sent is refused.
   '/sign-in': { GET: 200, POST: 403 },
-  '/sign-in/sso': { GET: 404 },
+  '/sign-in/sso': { GET: 303 },
   '/sign-out': { POST: 403 },
   // Ask for a session.
   '/account': { GET: 303 },
@@ -202,6 +211,6 @@ export const OTHER_ROUTES: Readonly<Record<string, { readonly GET?: number; read
   '/api/auth/callback/sso': { GET: 404 },
   '/api/auth/passkey/generate-register-options': { GET: 401 },
   '/api/auth/passkey/generate-authenticate-options': { GET: 200 },
-  '/api/auth/passkey/verify-registration': { POST: 403 },
-  '/api/auth/passkey/verify-authentication': { POST: 403 },
+  '/api/auth/passkey/verify-registration': { POST: 401 },
+  '/api/auth/passkey/verify-authentication': { POST: 400 },
 }

@@ -1,7 +1,10 @@
 import type { Kysely } from 'kysely'
 import type { RegionSchema } from '../region-schema.ts'
 
-/** Whether a repository of the project is `component` or begins with `component/`. */
+/**
+ * Whether the project has pushed to a repository that is `component` or begins with `component/`. Copies from connected
+ * registries do not count, nor does one in which nothing is left.
+ */
 export async function anyRepositoryUnder(
   reader: Kysely<RegionSchema>,
   projectId: string,
@@ -11,6 +14,14 @@ export async function anyRepositoryUnder(
     .selectFrom('repository')
     .select('id')
     .where('project_id', '=', projectId)
+    .where('cached_from', 'is', null)
+    .where(({ or, exists, selectFrom }) =>
+      or(
+        (['manifest', 'repository_blob'] as const).map((table) =>
+          exists(selectFrom(table).select('digest').whereRef('repository_id', '=', 'repository.id')),
+        ),
+      ),
+    )
     .where((where) =>
       where.or([
         where('path', '=', component),
