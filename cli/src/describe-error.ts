@@ -85,6 +85,8 @@ const HINTS: Readonly<Record<string, string>> = {
   tag_not_found: 'See which there are: berth tags list <repository>',
   region_ambiguous: 'Choose one with --region <region>',
   manifest_not_found: 'See which there are: berth manifests list <repository>',
+  webhook_not_found: 'See which there are: berth webhooks list',
+  delivery_not_found: 'See which there are: berth webhooks deliveries <webhook>',
   gc_running: 'Look at it: berth gc status',
   internal_error: 'The server has the reason in its log, under the request id.',
 }

@@ -3,6 +3,7 @@ import { defineAudit } from './commands/audit.ts'
 import { defineCi } from './commands/ci.ts'
 import { defineCompletion } from './commands/completion.ts'
 import { defineDoctor } from './commands/doctor.ts'
+import { defineExplain } from './commands/explain.ts'
 import { defineGc } from './commands/gc.ts'
 import { defineInvitations } from './commands/invitations.ts'
 import { defineMembers } from './commands/members.ts'
@@ -25,6 +26,7 @@ import { defineTrash } from './commands/trash.ts'
 import { defineUsage } from './commands/usage.ts'
 import { defineVault } from './commands/vault.ts'
 import { defineVersion } from './commands/version.ts'
+import { defineWebhooks } from './commands/webhooks.ts'
 import type { Io } from './io.ts'
 import { readVersion } from './version.ts'
 
@@ -50,6 +52,8 @@ const DEFINITIONS = [
   defineTrash,
   defineGc,
   defineAudit,
+  defineExplain,
+  defineWebhooks,
   defineVault,
   defineMaintenance,
   defineDoctor,
