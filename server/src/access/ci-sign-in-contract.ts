@@ -5,6 +5,7 @@ import { guardedWrite } from '../../../test/support/access/commands.ts'
 import { hostileTokens, otherSpelling, UNKNOWN_TOKEN } from '../../../test/support/access/hostile-tokens.ts'
 import { createTestIssuer, githubClaims, type TestIssuer } from '../../../test/support/access/issuer.ts'
 import type { Database } from '../metastore/database.ts'
+import { claimCiToken } from '../metastore/queries/ci-token.ts'
 import type { NewTrustRule } from '../metastore/queries/trust-rule.ts'
 import type { RegionSchema } from '../metastore/region-schema.ts'
 import type { Authentication } from './authentication.ts'
@@ -294,6 +295,38 @@ export function describeCiSignIn(name: string, open: () => Promise<TestStack>): 
       await stack.settle(db, await stack.updateRule(rule, { exchangeOnly: true }))
       refused(await password(await issuer.key.sign(claims())), /exchange it at the token endpoint/)
       principal(await exchange(await issuer.key.sign(claims())))
+    })
+
+    it('are not taken by a rule that has ended since it was read', async () => {
+      const claim = { id: 'late', mode: 'exchange' as const, run: 'r', expiresAt: Date.now() + 60_000 }
+      const about = { projectId, nowMs: Date.now(), requestId: 'r', audit: { target: rule.id, detail: {} } }
+      const guard = { keyId: rule.id, secretVersion: 1 }
+      await stack.settle(db, await stack.updateRule(rule, { enabled: false }))
+      const outcome = await db.run(claimCiToken, { ...claim, ...about, guard })
+      assert.deepEqual(outcome, { ok: false, reason: 'revoked' })
+      const query = db.reader.selectFrom('ci_token').select('id').where('id', '=', 'late')
+      assert.deepEqual(await query.execute(), [])
+    })
+
+    it('are remembered until they have expired', async () => {
+      const about = { projectId, requestId: 'r', audit: { target: rule.id, detail: {} } }
+      const guard = { keyId: rule.id, secretVersion: 1 }
+      const nowMs = Date.now()
+      const claim = (id: string, at: number) =>
+        db.run(claimCiToken, {
+          ...about,
+          guard,
+          id,
+          mode: 'exchange',
+          run: 'r',
+          nowMs: at,
+          expiresAt: at + 1000,
+        })
+      assert.equal((await claim('a', nowMs)).ok, true)
+      assert.deepEqual(await claim('a', nowMs + 1000), { ok: false, reason: 'replayed' })
+      assert.equal((await claim('b', nowMs + 1001)).ok, true)
+      const query = db.reader.selectFrom('ci_token').select('id').where('rule_id', '=', rule.id)
+      assert.deepEqual(await query.execute(), [{ id: 'b' }])
     })
 
     it('go on while the issuer is down, if it was seen lately, and wait for it otherwise', async () => {
