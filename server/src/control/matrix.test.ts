@@ -4,12 +4,13 @@ import { type Role, ROLES } from '@berth/api/access'
 import { operationUrl } from '@berth/api/client'
 import { ApiError } from '@berth/api/errors'
 import type { Operation } from '@berth/api/operation'
-import { OPERATION_IDS, OPERATIONS, type OperationId } from '@berth/api/operations'
+import { API_PREFIX, OPERATION_IDS, OPERATIONS, type OperationId } from '@berth/api/operations'
 import { openTestConsole, OPERATOR_TOKEN, type TestConsole } from '../../../test/support/console/stack.ts'
-import { addMember, addPerson, makeToken } from '../../../test/support/console/members.ts'
+import { addMember, addPerson, makeSession } from '../../../test/support/console/members.ts'
 import { callOperation } from './call-operation.ts'
+import { createConsole } from './console.ts'
 
-import { BODIES, MATRIX, PARAMS, QUERIES, type Who } from './test-matrix.ts'
+import { BODIES, MATRIX, OTHER_ROUTES, PARAMS, QUERIES, type Who } from './test-matrix.ts'
 import type { PersonPrincipal } from './principal.ts'
 
 /*
@@ -61,7 +62,7 @@ after(() => opened.close())
 async function addCaller(name: string, roles: Caller['roles'], isOperator = false): Promise<PersonPrincipal> {
   const person = await addPerson(opened, name.replaceAll(' ', '-'), { isOperator })
   for (const [project, role] of Object.entries(roles)) await addMember(opened, project, person, role)
-  callers.push({ name, token: await makeToken(opened, person), isPerson: true, isOperator, roles })
+  callers.push({ name, token: await makeSession(opened, person), isPerson: true, isOperator, roles })
   members.set(name, person)
   return person
 }
@@ -134,7 +135,7 @@ describe('the matrix', () => {
             expected(who, caller, project),
             `${caller.name} in ${project}: ${response.statusCode} ${response.body.slice(0, 300)}`,
           )
-          if (id === 'members.leave' && response.statusCode === 200) await comeBack(caller, project)
+          if (response.statusCode === 200) await undo(id, caller, project)
         }
       }
     })
@@ -149,11 +150,72 @@ function codeOf(body: string): string | null {
   }
 }
 
-async function comeBack({ name, roles }: Caller, project: string): Promise<void> {
+/** Puts a caller back where the call took it from. */
+async function undo(id: OperationId, { name, roles }: Caller, project: string): Promise<void> {
+  if (id !== 'members.leave') return
   const [person, role] = [members.get(name), roles[project]]
   assert.ok(person !== undefined && role !== undefined)
   await addMember(opened, project, person, role)
 }
+
+test('where only operators create projects, nobody else does', async () => {
+  const app = await createConsole({ ...opened.runtime, projectCreation: 'operators' })
+  for (const { name, token, isOperator } of callers) {
+    const response = await app.inject({
+      method: 'POST',
+      url: `${API_PREFIX}/projects`,
+      headers: {
+        'content-type': 'application/json',
+        ...(token === null ? {} : { authorization: `Bearer ${token}` }),
+      },
+      payload: JSON.stringify(BODIES['projects.create']),
+    })
+    const refusal = token === null ? 401 : 403
+    assert.equal(response.statusCode, isOperator ? 201 : refusal, `${name}: ${response.body}`)
+  }
+  await app.close()
+})
+
+describe('routes that are no operations', () => {
+  test('are the ones that are listed, with the methods that are listed', () => {
+    const listed = Object.entries(OTHER_ROUTES).map(
+      ([path, statuses]) => `${path} ${Object.keys(statuses).sort().join(' ')}`,
+    )
+    assert.deepEqual(otherRoutes().sort(), listed.sort())
+  })
+
+  test('answer as listed to somebody without any credential', async () => {
+    const seen: Record<string, Record<string, number>> = {}
+    for (const [path, statuses] of Object.entries(OTHER_ROUTES)) {
+      for (const method of Object.keys(statuses) as ('GET' | 'POST')[]) {
+        const { statusCode } = await opened.app.inject({ method, url: path })
+        seen[path] = { ...seen[path], [method]: statusCode }
+      }
+    }
+    assert.deepEqual(seen, OTHER_ROUTES)
+  })
+})
+
+/** Path and methods of every route that is not in the table of operations, from the router itself. */
+function otherRoutes(): string[] {
+  const prefixes: string[] = []
+  const tree = opened.app.printRoutes({ commonPrefix: false, includeHooks: false })
+  return tree.split('\n').flatMap((line) => {
+    const match = /^(?<indent>[│ ]*)(?:├|└)── (?<path>\S+)(?: \((?<methods>.+)\))?/u.exec(line)
+    if (match?.groups === undefined) return []
+    const { indent = '', path = '', methods } = match.groups
+    const depth = indent.length / 4
+    const whole = (prefixes[depth - 1] ?? '') + path
+    prefixes[depth] = whole
+    if (methods === undefined || OPERATION_URLS.has(whole)) return []
+    const taken = methods.split(', ').filter((method) => method !== 'HEAD')
+    return [`${whole} ${taken.sort().join(' ')}`]
+  })
+}
+
+const OPERATION_URLS: ReadonlySet<string> = new Set(
+  OPERATION_IDS.map((id) => API_PREFIX + OPERATIONS[id].path.replace(/\{(\w+)\}/g, ':$1')),
+)
 
 describe("another project's anything answers as one that does not exist", () => {
   for (const id of OPERATION_IDS) {
