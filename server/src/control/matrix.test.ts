@@ -158,8 +158,9 @@ async function undo(id: OperationId, { name, roles }: Caller, project: string): 
   await addMember(opened, project, person, role)
 }
 
-test('where only operators create projects, nobody else does', async () => {
+test('where only operators create projects, nobody else does', async (t) => {
   const app = await createConsole({ ...opened.runtime, projectCreation: 'operators' })
+  t.after(() => app.close())
   for (const { name, token, isOperator } of callers) {
     const response = await app.inject({
       method: 'POST',
@@ -173,7 +174,6 @@ test('where only operators create projects, nobody else does', async () => {
     const refusal = token === null ? 401 : 403
     assert.equal(response.statusCode, isOperator ? 201 : refusal, `${name}: ${response.body}`)
   }
-  await app.close()
 })
 
 describe('routes that are no operations', () => {
