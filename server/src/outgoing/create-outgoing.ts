@@ -13,7 +13,7 @@ import {
 import type { Outgoing, OutgoingRequest, OutgoingResponse } from './outgoing.ts'
 import { OutgoingError } from './outgoing-error.ts'
 import { createPlaces, type PlaceLimits } from './places.ts'
-import { resolveByDns, resolveBySystem } from './resolve-name.ts'
+import { dnsResolver, resolveBySystem } from './resolve-name.ts'
 import { type CheckedUrl, checkUrl, type Resolve, resolveTarget } from './target.ts'
 
 export interface OutgoingOptions {
@@ -122,5 +122,6 @@ function trustedContext(extraCaPem: string | null): SecureContext {
 
 function resolverFor(allow: readonly AllowEntry[]): Resolve {
   const isListed = (name: string) => allow.some(({ host }) => host === name)
-  return (name) => (isListed(name) ? resolveBySystem(name) : resolveByDns(name))
+  const byDns = dnsResolver()
+  return (name) => (isListed(name) ? resolveBySystem(name) : byDns(name))
 }

@@ -6,24 +6,23 @@ const NO_SUCH_RECORD = new Set(['ENODATA', 'ENOTFOUND'])
 
 /**
  * Asks the DNS servers themselves. The system's resolver would wait in one of the few threads that files and database
- * connections need too: a name whose servers never answer would hold them up for everybody. Rejects with the
- * more telling of the two errors when neither question was answered with an address.
+ * connections need too: a name whose servers never answer would hold them up for everybody. Rejects with the more telling
+ * of the two errors when neither question was answered with an address. Default: the servers of the system.
  */
-export const resolveByDns: Resolve = async (name) => {
-  const resolver = new Resolver({ timeout: DNS_TIMEOUT_MS, tries: DNS_TRIES })
-  // With the final dot no search domain is tried: a name means the same wherever Berth runs.
-  const [ipv4, ipv6] = await Promise.allSettled([
-    resolver.resolve4(`${name}.`),
-    resolver.resolve6(`${name}.`),
-  ])
-  const found = [ipv4, ipv6].flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
-  if (found.length > 0) return found
-  const errors = [ipv4, ipv6].flatMap((answer) =>
-    answer.status === 'rejected' ? [answer.reason as NodeJS.ErrnoException] : [],
-  )
-  // "No such record" of one family says nothing about the other, whose question failed.
-  const telling = errors.find(({ code }) => !NO_SUCH_RECORD.has(code ?? ''))
-  throw telling ?? errors[0] ?? new Error(`${name} has no address`)
+export function dnsResolver(servers?: readonly string[]): Resolve {
+  return async (name) => {
+    const resolver = new Resolver({ timeout: DNS_TIMEOUT_MS, tries: DNS_TRIES })
+    if (servers !== undefined) resolver.setServers(servers)
+    const [ipv4, ipv6] = await Promise.allSettled([resolver.resolve4(name), resolver.resolve6(name)])
+    const found = [ipv4, ipv6].flatMap((answer) => (answer.status === 'fulfilled' ? answer.value : []))
+    if (found.length > 0) return found
+    const errors = [ipv4, ipv6].flatMap((answer) =>
+      answer.status === 'rejected' ? [answer.reason as NodeJS.ErrnoException] : [],
+    )
+    // "No such record" of one family says nothing about the other, whose question failed.
+    const telling = errors.find(({ code }) => !NO_SUCH_RECORD.has(code ?? ''))
+    throw telling ?? errors[0] ?? new Error(`${name} has no address`)
+  }
 }
 
 /** Asks the system, hosts file and search domains included: for names that the operator has listed. */
