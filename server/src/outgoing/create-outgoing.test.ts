@@ -104,6 +104,26 @@ test('a name that rebinds is connected to where it was checked', async () => {
   assert.equal(server.seen[0]?.url, '/a?b=c')
 })
 
+test('of several addresses the next is tried when nobody is at one', async () => {
+  const server = await serve((_request, response) => response.end('here'))
+  for (const addresses of [
+    ['127.0.0.2', '127.0.0.1'],
+    ['127.0.0.1', '127.0.0.2'],
+    ['::1', '127.0.0.1'],
+  ]) {
+    const outgoing = guard(`http://two.example:${server.port}`, { resolve: async () => addresses })
+    const response = await outgoing.request(`http://two.example:${server.port}/`, { timeoutMs })
+    assert.equal((await readBody(response)).toString(), 'here')
+  }
+  const nobody = guard(`http://two.example:${server.port}`, {
+    resolve: async () => ['127.0.0.2', '127.0.0.3'],
+  })
+  assert.equal(
+    (await reasonOf(nobody.request(`http://two.example:${server.port}/`, { timeoutMs }))).reason,
+    'connect',
+  )
+})
+
 test('a public name whose second answer would be private never reaches it', async () => {
   const server = await serve((_request, response) => response.end('secret'))
   let asked = 0
