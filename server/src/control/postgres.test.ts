@@ -2,6 +2,7 @@
 import { after, before } from 'node:test'
 import { type Postgres, startPostgres } from '../../../test/support/servers/postgres.ts'
 import { describeApiKeys } from './api-keys/api-keys-contract.ts'
+import { describeRefusals } from './refusals/refusals-contract.ts'
 import { describeWebhooks } from './webhooks/webhooks-contract.ts'
 import { describeAudit } from './audit-events/audit-contract.ts'
 import { describeContent } from './content-contract.ts'
@@ -38,3 +39,4 @@ describeRegistries('PostgreSQL', open)
 describeRegistryCredentials('PostgreSQL', open)
 describeRekey('PostgreSQL', open)
 describeWebhooks('PostgreSQL', open)
+describeRefusals('PostgreSQL', open)

@@ -1,4 +1,5 @@
 import { describeApiKeys } from './api-keys/api-keys-contract.ts'
+import { describeRefusals } from './refusals/refusals-contract.ts'
 import { describeWebhooks } from './webhooks/webhooks-contract.ts'
 import { describeAudit } from './audit-events/audit-contract.ts'
 import { describeContent } from './content-contract.ts'
@@ -26,3 +27,4 @@ describeRegistries('SQLite', openTestConsole)
 describeRegistryCredentials('SQLite', openTestConsole)
 describeRekey('SQLite', openTestConsole)
 describeWebhooks('SQLite', openTestConsole)
+describeRefusals('SQLite', openTestConsole)

@@ -1,0 +1,4 @@
+import { openTestConsole } from '../../../test/support/console/stack.ts'
+import { describeAuditUpkeep } from './audit-upkeep-contract.ts'
+
+describeAuditUpkeep('SQLite', openTestConsole)
