@@ -16,11 +16,11 @@ import {
   showCredential,
 } from '../../metastore/queries/registry-credential.ts'
 import { API_KEY_USERNAME, loginCommands } from '../api-keys/login-command.ts'
-import { SEAL_ATTEMPTS } from '../limits.ts'
 import { propagate, propagateEverywhere } from '../propagate.ts'
 import type { ControlRuntime } from '../runtime.ts'
 import { toTimestampOrNull } from '../time.ts'
 import { openStored } from './open-stored.ts'
+import { sealForStorage } from './seal-for-storage.ts'
 import { findRegistry } from './service.ts'
 
 const DAY_SECONDS = 86_400
@@ -87,12 +87,9 @@ async function withSecret(
 ): Promise<{ outcome: CredentialChange; secret: RegistrySecret }> {
   const { vault, pepper } = runtime
   const context = registrySecretContext(registry)
-  for (let attempt = 1; ; attempt++) {
-    const secret = await mintRegistrySecret({ vault, pepper, context, keyId })
-    const outcome = await store(secret)
-    if (outcome.ok || outcome.reason !== 'key_replaced' || attempt === SEAL_ATTEMPTS)
-      return { outcome, secret }
-  }
+  const mint = () => mintRegistrySecret({ vault, pepper, context, keyId })
+  const { outcome, sealed } = await sealForStorage(runtime, mint, store)
+  return { outcome, secret: sealed }
 }
 
 /**

@@ -14,10 +14,10 @@ import {
   type StoredLogin,
   updateRegistry as updateRegistryCommand,
 } from '../../metastore/queries/registry-commands.ts'
-import { SEAL_ATTEMPTS } from '../limits.ts'
 import { propagate, propagateEverywhere } from '../propagate.ts'
 import type { ControlRuntime } from '../runtime.ts'
 import { checkHost, exchangeOf, knownProvider, slugOfHost } from './provider.ts'
+import { sealForStorage } from './seal-for-storage.ts'
 import { toRegistry } from './to-registry.ts'
 
 const ID_ALPHABET = 'abcdefghijkmnpqrstuvwxyz23456789'
@@ -103,11 +103,12 @@ async function withSealedLogin(
   const { id, provider, host, login } = registry
   if (login === null) return store(null)
   const context = registrySecretContext({ id, project_id: projectId, provider, region_id: null, host })
-  for (let attempt = 1; ; attempt++) {
-    const sealed = await runtime.vault.seal(context, login.password)
-    const outcome = await store({ username: login.username, sealed })
-    if (outcome.ok || outcome.reason !== 'key_replaced' || attempt === SEAL_ATTEMPTS) return outcome
-  }
+  const { outcome } = await sealForStorage(
+    runtime,
+    () => runtime.vault.seal(context, login.password),
+    (sealed) => store({ username: login.username, sealed }),
+  )
+  return outcome
 }
 
 interface Login {
