@@ -2,10 +2,14 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { ApiError } from '@berth/api/errors'
 import { pushImage } from '../../../../test/support/console/content.ts'
+import { collectGarbage } from '../../../../test/support/console/garbage.ts'
 import { addPerson, callAs } from '../../../../test/support/console/members.ts'
-import { NAMESPACE_RESERVATION_MS, type TestConsole } from '../../../../test/support/console/stack.ts'
+import {
+  NAMESPACE_RESERVATION_MS,
+  OPERATOR_TOKEN,
+  type TestConsole,
+} from '../../../../test/support/console/stack.ts'
 import { createConsole } from '../console.ts'
-import { OPERATOR_TOKEN } from '../../../../test/support/console/stack.ts'
 
 /** Namespaces, who has them and when they come free: the same on every metadata database. */
 export function describeNamespaces(name: string, open: () => Promise<TestConsole>): void {
@@ -114,6 +118,11 @@ export function describeNamespaces(name: string, open: () => Promise<TestConsole
       opened.advance(NAMESPACE_RESERVATION_MS + 1)
       assert.equal(await check('leftovers'), 'taken')
       await assert.rejects(create('leftovers'), isTaken)
+      await collectGarbage(opened, opened.far.control)
+      assert.equal(await check('leftovers'), 'available')
+      const { id: newId } = await create('leftovers')
+      const { items } = await opened.client.call('repositories.list', { params: { project: newId } })
+      assert.deepEqual(items, [])
     })
 
     test('nor while a region is out of the configuration and cannot be asked', async () => {
