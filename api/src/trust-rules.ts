@@ -132,7 +132,9 @@ export const trustRuleCreate = z
     ...changeable,
     audience: audience
       .optional()
-      .describe("Default: the console's address, such as https://console.example."),
+      .describe(
+        "Default: the console's address and the project's namespace, such as https://console.example/acme. No other project can have that.",
+      ),
     conditions,
     actions: actions.optional().describe('Default: pull and push.'),
     repositories: repositories.optional().describe('Default: the whole project.'),

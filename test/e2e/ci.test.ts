@@ -1,6 +1,6 @@
 // @needs docker, podman, buildah, skopeo, openssl, curl, jq
 import assert from 'node:assert/strict'
-import { chmodSync, mkdirSync, writeFileSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { after, before, test } from 'node:test'
 import { makeCertificate } from '../support/certificate.ts'
@@ -29,7 +29,9 @@ const JENKINS = '/jenkins/oidc'
 const CIRCLECI_PROJECT = '0fa1c2d3-0000-4000-8000-000000000002'
 const COMMIT = '4ab1c0ffee5d2e8b0f6a7d3c9e1f2a3b4c5d6e7f'
 const ORIGIN = 'https://berth.example'
+const AUDIENCE = `${ORIGIN}/acme`
 
+const repository = join(import.meta.dirname, '..', '..')
 const folder = temporaryFolder('ci')
 const context = join(folder.path, 'context')
 const bin = join(folder.path, 'bin')
@@ -45,7 +47,7 @@ before(async () => {
   oidc = await startOidcIssuers({
     certificate,
     paths: [GITHUB, GITLAB, CIRCLECI, JENKINS],
-    audiences: [ORIGIN, 'https://else.example'],
+    audiences: [AUDIENCE, 'https://else.example'],
   })
   berth = await startBerth({
     env: {
@@ -79,7 +81,11 @@ curl -fsS -G -H "Authorization: bearer $TEST_TOKEN" --data-urlencode "audience=$
     join(bin, 'buildah'),
     `#!/bin/bash\nexec ${findTool('buildah')} "$1" --tls-verify=false "${'$'}{@:2}"\n`,
   )
-  for (const command of ['circleci', 'buildah']) chmodSync(join(bin, command), 0o755)
+  writeFileSync(
+    join(bin, 'berth'),
+    `#!/bin/sh\nexec ${process.execPath} ${join(repository, 'cli', 'bin', 'berth.js')} "$@"\n`,
+  )
+  for (const command of ['circleci', 'buildah', 'berth']) chmodSync(join(bin, command), 0o755)
 })
 
 after(async () => {
@@ -229,7 +235,7 @@ test('the audit log shows the rule and the job of a push', async () => {
 })
 
 test('an exchange takes a token once, for one project, and answers as RFC 8693 says', async () => {
-  const token = await issuerOf('github').token(ORIGIN, claimsOf('github'))
+  const token = await issuerOf('github').token(AUDIENCE, claimsOf('github'))
   const first = await exchange(token, { audience: 'acme' })
   assert.equal(first.status, 200)
   const { access_token: session, ...answer } = first.body
@@ -246,7 +252,7 @@ test('an exchange takes a token once, for one project, and answers as RFC 8693 s
   const again = await exchange(token, { audience: 'acme' })
   assert.equal(again.status, 401)
   assert.match(JSON.stringify(again.body), /used already/)
-  const fresh = () => issuerOf('github').token(ORIGIN, claimsOf('github'))
+  const fresh = () => issuerOf('github').token(AUDIENCE, claimsOf('github'))
   const narrow = await exchange(await fresh(), { scope: 'repository:acme/ci/github-key:pull,delete' })
   assert.equal(narrow.body['scope'], 'repository:acme/ci/github-key:pull')
   assert.equal((await exchange(await fresh(), { audience: 'nobody' })).status, 401)
@@ -260,13 +266,17 @@ test('an exchange takes a token once, for one project, and answers as RFC 8693 s
 test('a job that no rule fits is told why, in words that docker shows', async () => {
   const refused: [string, JobClaims, RegExp][] = [
     [
-      ORIGIN,
+      AUDIENCE,
       { ...claimsOf('github'), ref: 'refs/heads/try' },
       /asks for another ref than 'refs\/heads\/try'/,
     ],
-    [ORIGIN, { ...claimsOf('github'), repository_id: '4712' }, /No trust rule fits .* repository_id '4712'/],
-    ['https://else.example', claimsOf('github'), /asks for the audience 'https:\/\/berth.example'/],
-    [ORIGIN, { ...claimsOf('github'), event_name: 'pull_request_target' }, /code of a fork/],
+    [
+      AUDIENCE,
+      { ...claimsOf('github'), repository_id: '4712' },
+      /No trust rule fits .* repository_id '4712'/,
+    ],
+    ['https://else.example', claimsOf('github'), /asks for the audience 'https:\/\/berth.example\/acme'/],
+    [AUDIENCE, { ...claimsOf('github'), event_name: 'pull_request_target' }, /code of a fork/],
   ]
   for (const [audience, claims, message] of refused) {
     const token = await issuerOf('github').token(audience, claims)
@@ -282,7 +292,7 @@ test('a job that no rule fits is told why, in words that docker shows', async ()
 })
 
 test('podman and skopeo sign in with a CI token, too', async () => {
-  const token = await issuerOf('gitlab').token(ORIGIN, claimsOf('gitlab'))
+  const token = await issuerOf('gitlab').token(AUDIENCE, claimsOf('gitlab'))
   await tools.podman(['login', '-u', 'ci', '--password-stdin', '--tls-verify=false', berth.registryHost], {
     stdin: token,
   })
@@ -297,11 +307,25 @@ test('podman and skopeo sign in with a CI token, too', async () => {
   ])
 })
 
+test('the shell lines of the guide work as they stand', async () => {
+  const guide = readFileSync(join(repository, 'docs', 'guides', 'ci.md'), 'utf8')
+  const blocks = [...guide.matchAll(/^```\n(.*?)^```$/gms)].map(([, block = '']) => block)
+  assert.ok(blocks.length >= 6)
+  mkdirSync(join(context, '.github', 'workflows'), { recursive: true })
+  for (const block of blocks) {
+    const here = block
+      .replaceAll('https://registry.example', berth.registryUrl)
+      .replaceAll('registry.example', berth.registryHost)
+    const token = await issuerOf('github').token(AUDIENCE, claimsOf('github'))
+    await runJob('guide', here.split('\n'), { ...cliEnvironment(), TOKEN: token })
+  }
+})
+
 test('a rule that is switched off ends its jobs at once: logins, sessions and tokens', async () => {
   const { shell } = await snippet('circleci', 'keyless', 'ci/ended')
   const env = await jobToken('circleci')
   await runJob('circleci', shell, env)
-  const session = await exchange(await issuerOf('circleci').token(ORIGIN, claimsOf('circleci')), {})
+  const session = await exchange(await issuerOf('circleci').token(AUDIENCE, claimsOf('circleci')), {})
   const bearer = { authorization: `Bearer ${session.body['access_token']}` }
   assert.equal((await fetch(`${berth.registryUrl}/v2/_catalog`, { headers: bearer })).status, 200)
   const disabled = await cli(['ci', 'rules', 'update', rules.get('circleci') ?? '', '--disable'])
@@ -322,11 +346,11 @@ test('a rule that is switched off ends its jobs at once: logins, sessions and to
 })
 
 test('jobs go on after a restart, and a token that was exchanged before stays used', async () => {
-  const token = await issuerOf('gitlab').token(ORIGIN, claimsOf('gitlab'))
+  const token = await issuerOf('gitlab').token(AUDIENCE, claimsOf('gitlab'))
   assert.equal((await exchange(token, {})).status, 200)
   await berth.restart()
   assert.equal((await exchange(token, {})).status, 401)
-  assert.equal((await exchange(await issuerOf('gitlab').token(ORIGIN, claimsOf('gitlab')), {})).status, 200)
+  assert.equal((await exchange(await issuerOf('gitlab').token(AUDIENCE, claimsOf('gitlab')), {})).status, 200)
 })
 
 function issuerOf(name: string): OidcIssuer {
@@ -338,8 +362,11 @@ function claimsOf(name: string): JobClaims {
 }
 
 function cli(args: readonly string[]): Promise<CommandResult> {
-  const env = { BERTH_TOKEN: berth.operatorToken, BERTH_CONSOLE_URL: berth.consoleUrl, BERTH_PROJECT: 'acme' }
-  return berth.cli(args, { env })
+  return berth.cli(args, { env: cliEnvironment() })
+}
+
+function cliEnvironment(): Record<string, string> {
+  return { BERTH_TOKEN: berth.operatorToken, BERTH_CONSOLE_URL: berth.consoleUrl, BERTH_PROJECT: 'acme' }
 }
 
 async function snippet(provider: string, mode: string, image: string) {
@@ -359,7 +386,7 @@ async function jobToken(name: string): Promise<Record<string, string>> {
     }
   }
   if (name === 'circleci') return { TEST_URL: oidc.requestUrl, TEST_TOKEN: oidc.requestToken }
-  return { BERTH_ID_TOKEN: await issuerOf(name).token(ORIGIN, claimsOf(name)) }
+  return { BERTH_ID_TOKEN: await issuerOf(name).token(AUDIENCE, claimsOf(name)) }
 }
 
 /** Runs lines of a snippet in a checkout, with what a job's machine has. */

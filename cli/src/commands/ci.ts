@@ -102,7 +102,7 @@ const defineRuleQueries: Define = (rules, io) => {
 /** Options of what a rule trusts and grants. */
 function withRuleOptions(command: Command): Command {
   return command
-    .option('--audience <text>', 'what jobs ask their token to be made for (default: the console’s address)')
+    .option('--audience <text>', 'what jobs ask their token to be made for (default: <console>/<namespace>)')
     .addOption(
       new Option('--condition <claim=value>', 'what a claim must be; may be given several times').argParser(
         parseCondition,

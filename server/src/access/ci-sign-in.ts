@@ -197,28 +197,41 @@ async function admit(
 }
 
 /**
- * One rule of those that fit: of the project that was named, and the one that allows most of what is asked for; the
- * oldest of equals. Whose project is meant is never guessed where it matters: an exchange without a scope.
+ * One rule of those that fit: of the project that the request names, by user name or audience, else by its scopes; and in
+ * it the one that allows most of what is asked for, the oldest of equals. Whose project is meant is never guessed: whoever
+ * trusts another project's repository, too, must not draw its jobs to their own, nor learn of them from the audit log.
  */
 function choose(candidates: readonly Candidate[], request: CiRequest): Candidate | string {
-  const { namespace } = request
-  const ofProject = candidates.filter(({ project }) => project.namespace === namespace)
-  if (namespace !== null && request.isNamespaceBinding && ofProject.length === 0) {
-    return `No trust rule of "${plain(namespace)}" fits this token.`
-  }
-  const eligible = ofProject.length > 0 ? ofProject : candidates
   const parsed = parseScopes(request.wanted)
   const wanted = parsed.ok ? parsed.scopes : []
-  const projects = new Set(eligible.map(({ project }) => project.id))
-  if (request.mode === 'exchange' && wanted.length === 0 && projects.size > 1) {
-    return 'Rules of several projects fit this token. Say which project with audience=<namespace>.'
-  }
+  const eligible = ofOneProject(candidates, request, wanted)
+  if (typeof eligible === 'string') return eligible
   let best: { readonly candidate: Candidate; readonly rank: readonly number[] } | null = null
   for (const candidate of eligible) {
     const rank = [grantedOf(candidate, wanted), candidate.record.actions.size]
     if (best === null || isHigher(rank, best.rank)) best = { candidate, rank }
   }
   return best?.candidate ?? NOT_VALID
+}
+
+function ofOneProject(
+  candidates: readonly Candidate[],
+  { namespace, isNamespaceBinding }: CiRequest,
+  wanted: readonly Scope[],
+): readonly Candidate[] | string {
+  const ofNamespace = (name: string) => candidates.filter(({ project }) => project.namespace === name)
+  if (namespace !== null) {
+    const named = ofNamespace(namespace)
+    if (named.length > 0) return named
+    if (isNamespaceBinding) return `No trust rule of "${plain(namespace)}" fits this token.`
+  }
+  if (new Set(candidates.map(({ project }) => project.id)).size === 1) return candidates
+  for (const scope of wanted) {
+    const repository = scopeRepository(scope)
+    const owned = repository === null ? [] : ofNamespace(repository.namespace)
+    if (owned.length > 0) return owned
+  }
+  return 'Rules of several projects fit this token. Name the project: audience=<namespace> in an exchange, or its namespace as the user name.'
 }
 
 function isHigher(rank: readonly number[], than: readonly number[]): boolean {

@@ -73,6 +73,8 @@ describe('the keys of an issuer', () => {
       ['keys over http', () => (issuer.discovery['jwks_uri'] = 'http://issuer.example/keys')],
       ['no keys', () => (issuer.keys = [])],
       ['a symmetric key', () => (issuer.keys = [{ kty: 'oct', k: 'AAAA', kid: 'first' }])],
+      ['a huge key', () => (issuer.keys = [{ ...issuer.key.publicJwk, n: 'A'.repeat(3000) }])],
+      ['a huge exponent', () => (issuer.keys = [{ ...issuer.key.publicJwk, e: 'A'.repeat(300) }])],
       ['a key for encryption', () => (issuer.keys = [{ ...issuer.key.publicJwk, use: 'enc' }])],
     ]
     for (const [what, spoil] of wrong) {

@@ -115,6 +115,9 @@ export function createIssuerKeys(options: {
   }
 }
 
+// Verifying with larger RSA keys takes long, and anybody may show a token.
+const MAX_MODULUS_LENGTH = Math.ceil(8192 / 6)
+const MAX_EXPONENT_LENGTH = 8
 const KEY_TYPES: readonly unknown[] = ['RSA', 'EC', 'OKP']
 
 async function fetchKeys(fetchDocument: FetchDocument, issuer: string): Promise<JWK[]> {
@@ -133,9 +136,14 @@ async function fetchKeys(fetchDocument: FetchDocument, issuer: string): Promise<
     .slice(0, MAX_ISSUER_KEYS)
     .filter(isObject)
     .filter((key) => KEY_TYPES.includes(key['kty']) && (key['use'] === undefined || key['use'] === 'sig'))
+    .filter((key) => lengthOf(key['n']) <= MAX_MODULUS_LENGTH && lengthOf(key['e']) <= MAX_EXPONENT_LENGTH)
   // No keys at all is no answer: keeping it would refuse every token until the next fetch.
   if (keys.length === 0) throw new Error(`${issuer} shows no key to verify signatures with`)
   return keys as JWK[]
+}
+
+function lengthOf(value: unknown): number {
+  return typeof value === 'string' ? value.length : 0
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

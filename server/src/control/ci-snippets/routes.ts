@@ -15,7 +15,7 @@ export const ciSnippetHandlers: HandlersOf<'ci.snippet'> = {
     const { id, host, origin } = found.region
     const { namespace } = project
     const image = `${host}/${namespace}/${query.image ?? DEFAULT_IMAGE}`
-    const place = { host, origin, namespace, image, audience: defaultAudience(runtime) }
+    const place = { host, origin, namespace, image, audience: defaultAudience(runtime, project) }
     const { setup, ...file } = WORKFLOW_FILES[provider](mode, place)
     return {
       provider,

@@ -27,7 +27,7 @@ export const trustRuleHandlers: HandlersOf<
   'trustRules.show': ({ runtime, project }, { params }) =>
     showTrustRule(runtime, { projectId: project.id, id: params.rule }),
   'trustRules.update': ({ runtime, project, origin }, { params, body }) =>
-    updateTrustRule(runtime, { projectId: project.id, id: params.rule }, body, origin()),
+    updateTrustRule(runtime, project, params.rule, body, origin()),
   'trustRules.remove': ({ runtime, project, origin }, { params }) =>
     removeTrustRule(runtime, { projectId: project.id, id: params.rule }, origin()),
 }

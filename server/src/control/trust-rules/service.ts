@@ -102,7 +102,7 @@ export async function createTrustRule(
   const { issuer, conditions } = checkWhomToTrust(request.provider, request.issuer, request.conditions)
   const settings: TrustRuleSettings = {
     name: request.name,
-    audience: request.audience ?? defaultAudience(runtime),
+    audience: checkAudience(runtime, project, request.audience),
     conditions,
     actions: unique(request.actions ?? DEFAULT_ACTIONS),
     repositories: request.repositories ?? WHOLE_PROJECT,
@@ -126,17 +126,20 @@ export async function createTrustRule(
  */
 export async function updateTrustRule(
   runtime: ControlRuntime,
-  target: RuleTarget,
+  project: ProjectRow,
+  id: string,
   request: TrustRuleUpdate,
   origin: ChangeOrigin,
 ): Promise<TrustRuleChanged> {
-  const row = await loadTrustRule(runtime.db.reader, target.projectId, target.id)
+  const target = { projectId: project.id, id }
+  const row = await loadTrustRule(runtime.db.reader, project.id, id)
   if (row === null) throw new ApiError('trust_rule_not_found')
   const before = settingsOf(row)
   const { conditions } = checkWhomToTrust(row.provider, row.issuer, request.conditions ?? before.conditions)
   const settings: TrustRuleSettings = {
     name: request.name ?? before.name,
-    audience: request.audience ?? before.audience,
+    audience:
+      request.audience === undefined ? before.audience : checkAudience(runtime, project, request.audience),
     conditions,
     actions: unique(request.actions ?? before.actions),
     repositories: request.repositories ?? before.repositories,
@@ -160,9 +163,21 @@ export async function removeTrustRule(
   return everywhere(runtime, succeeded(await runtime.db.run(removeTrustRuleCommand, { ...target, origin })))
 }
 
-/** What a CI job asks its token to be made for when the rule says nothing else: the address of this installation. */
-export function defaultAudience(runtime: ControlRuntime): string {
-  return new URL(runtime.consoleUrl).origin
+/**
+ * What a CI job asks its token to be made for when the rule says nothing else: this project of this installation. No other
+ * project's rule can have it, so nobody else's rule ever fits a token that was made for it.
+ */
+export function defaultAudience(runtime: ControlRuntime, project: Pick<ProjectRow, 'namespace'>): string {
+  return `${new URL(runtime.consoleUrl).origin}/${project.namespace}`
+}
+
+function checkAudience(runtime: ControlRuntime, project: ProjectRow, audience: string | undefined): string {
+  const own = defaultAudience(runtime, project)
+  const { origin } = new URL(own)
+  if (audience === undefined || audience === own) return own
+  if (audience !== origin && !audience.startsWith(`${origin}/`)) return audience
+  const errors = [{ path: 'body.audience', message: `may be ${own}, or something outside of ${origin}` }]
+  throw new ApiError('validation_failed', undefined, { errors })
 }
 
 async function everywhere(

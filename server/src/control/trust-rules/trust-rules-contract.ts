@@ -80,7 +80,7 @@ export function describeTrustRules(name: string, open: () => Promise<TestConsole
       OPERATIONS['trustRules.create'].response.parse(rule)
       assert.match(rule.id, /^rule_[0-9a-z]{12}$/)
       assert.equal(rule.issuer, GITHUB)
-      assert.equal(rule.audience, new URL(opened.runtime.consoleUrl).origin)
+      assert.equal(rule.audience, `${new URL(opened.runtime.consoleUrl).origin}/trusting`)
       assert.deepEqual(rule.actions, ['pull', 'push'])
       assert.deepEqual(rule.repositories, ['**'])
       assert.equal(rule.sessionSeconds, 900)
@@ -315,6 +315,27 @@ export function describeTrustRules(name: string, open: () => Promise<TestConsole
         const { id: ruleId } = await create(body)
         await opened.client.call('trustRules.remove', { params: { ...PROJECT, rule: ruleId } })
       }
+    })
+
+    test("no rule has another project's audience", async () => {
+      const { origin } = new URL(opened.runtime.consoleUrl)
+      const rule = await createGithub({ audience: `${origin}/trusting` })
+      const params = { ...PROJECT, rule: rule.id }
+      for (const audience of [origin, `${origin}/`, `${origin}/other`, `${origin}/nobody`]) {
+        await assert.rejects(
+          createGithub({ audience }),
+          fails('validation_failed', 'body.audience'),
+          audience,
+        )
+        const update = opened.client.call('trustRules.update', { params, body: { audience } })
+        await assert.rejects(update, fails('validation_failed', 'body.audience'), audience)
+      }
+      const foreign = await opened.client.call('trustRules.update', {
+        params,
+        body: { audience: 'urn:else' },
+      })
+      assert.equal(foreign.audience, 'urn:else')
+      await opened.client.call('trustRules.remove', { params })
     })
 
     test("another project's rule does not exist", async () => {
