@@ -35,6 +35,7 @@ import { createVault } from '../../../server/src/vault/vault.ts'
 import { createMetrics } from '../../../server/src/telemetry/metrics.ts'
 import { createConsole } from '../../../server/src/control/console.ts'
 import { createOperatorAuth, hashToken } from '../../../server/src/control/operator-auth.ts'
+import type { SsoSettings } from '../../../server/src/control/people/settings.ts'
 import type { ControlRegion, ControlRuntime } from '../../../server/src/control/runtime.ts'
 import { createTestCollector, type TestCollector } from './collector.ts'
 
@@ -79,6 +80,11 @@ export interface TestConsole {
   close(): Promise<void>
 }
 
+export interface TestConsoleOptions {
+  /** Default: none. */
+  readonly sso?: SsoSettings | null
+}
+
 /** Where the metadata of a test console is. */
 interface Storage {
   openControl(): Promise<Database<ControlSchema>>
@@ -88,16 +94,16 @@ interface Storage {
 }
 
 /** Opens a console over SQLite files that listens on a free port of the loopback address. */
-export async function openTestConsole(): Promise<TestConsole> {
+export async function openTestConsole(options: TestConsoleOptions = {}): Promise<TestConsole> {
   const folder = await mkdtemp(join(tmpdir(), 'berth-console-'))
   const writer = startSqliteWriter()
-  return openConsoleOver({
+  const storage = {
     openControl: () => openSqliteDatabase('control', { path: join(folder, 'control.db'), writer }),
-    openRegion: async (id) => ({
+    openRegion: async (id: string) => ({
       db: await openSqliteDatabase('region', { path: join(folder, `${id}.db`), writer }),
       sessions: await openSqliteSessionStore({ path: join(folder, `${id}-sessions.db`) }),
     }),
-    async tamper(source, sql) {
+    async tamper(source: string, sql: string) {
       using file = new DatabaseSync(join(folder, `${source}.db`), { timeout: 5_000 })
       file.exec(sql)
     },
@@ -105,7 +111,8 @@ export async function openTestConsole(): Promise<TestConsole> {
       await writer.close()
       await rm(folder, { recursive: true })
     },
-  })
+  }
+  return openConsoleOver(storage, options)
 }
 
 /** The same over schemas of one PostgreSQL database. */
@@ -131,7 +138,10 @@ export async function openPostgresTestConsole(url: string): Promise<TestConsole>
   })
 }
 
-async function openConsoleOver(storage: Storage): Promise<TestConsole> {
+async function openConsoleOver(
+  storage: Storage,
+  { sso = null }: TestConsoleOptions = {},
+): Promise<TestConsole> {
   const db = await storage.openControl()
   const lines: string[] = []
   const log = pino({ level: 'trace' }, { write: (line: string) => void lines.push(line) })
@@ -147,7 +157,7 @@ async function openConsoleOver(storage: Storage): Promise<TestConsole> {
   let offsetMs = 0
   const allow: AllowEntry[] = []
   const nowMs = () => Date.now() + offsetMs
-  const runtime = createRuntime({ db, regions: [near, far], log, nowMs, allow })
+  const runtime = createRuntime({ db, regions: [near, far], log, nowMs, allow, sso })
   const app = await createConsole(runtime)
   // As the listener of the server does, which leaves 100 (Continue) to the console.
   const server = createServer(app.routing)
@@ -220,8 +230,9 @@ function createRuntime(options: {
   readonly log: ControlRuntime['log']
   readonly nowMs: () => number
   readonly allow: readonly AllowEntry[]
+  readonly sso: SsoSettings | null
 }): ControlRuntime {
-  const { db, log, nowMs, allow } = options
+  const { db, log, nowMs, allow, sso } = options
   const regions = options.regions.map(({ control }) => control)
   const trustedProxies = parseCidrs([])
   if (trustedProxies === null) throw new TypeError('no proxies are a list')
@@ -238,7 +249,7 @@ function createRuntime(options: {
     people: {
       cookieSecret: 'the cookies of the tests are signed with this',
       tokenKey: createSecretKey(Buffer.alloc(32, 9)),
-      sso: null,
+      sso,
     },
     refusals: createControlRefusalLog(db, { log, nowMs }),
     revocation: {

@@ -2,6 +2,7 @@ import { ApiError } from '@berth/api/errors'
 import { betterAuth } from 'better-auth/minimal'
 import { genericOAuth } from 'better-auth/plugins/generic-oauth'
 import { decodeJwt } from 'jose'
+import { hasCredential } from '../../metastore/queries/person.ts'
 import type { ControlRuntime } from '../runtime.ts'
 import { setConfirmedAt } from './auth-change.ts'
 import { commonOptions } from './auth.ts'
@@ -21,8 +22,7 @@ export async function createSsoAuth(runtime: ControlRuntime, sso: SsoSettings) {
     ...commonOptions(runtime),
     user: {
       ...commonOptions(runtime).user,
-      validateUserInfo: ({ user }: { user: { email?: string | null; emailVerified?: boolean } }) =>
-        refusalOf(sso, user),
+      validateUserInfo: (vouched: Vouched) => refusalOf(runtime, sso, vouched),
     },
     plugins: [
       genericOAuth({
@@ -71,14 +71,30 @@ function subjectOf(idToken: string | undefined, profile: { readonly sub?: unknow
   return `${iss}#${sub}`
 }
 
+/** Whom the issuer vouches for, and what is about to be done with them. */
+interface Vouched {
+  readonly user: {
+    readonly id?: string
+    readonly email?: string | null
+    readonly emailVerified?: boolean
+  }
+  readonly source: { readonly action: string }
+}
+
 /** Why somebody whom the issuer vouches for does not get in; nothing when they do. */
-function refusalOf(
+async function refusalOf(
+  { db }: ControlRuntime,
   { domains }: SsoSettings,
-  { email, emailVerified }: { readonly email?: string | null; readonly emailVerified?: boolean },
-): { error: string } | undefined {
+  { user, source }: Vouched,
+): Promise<{ error: string } | undefined> {
+  const { id, email, emailVerified } = user
   if (emailVerified !== true || typeof email !== 'string') return { error: 'email_not_verified' }
   const domain = email.slice(email.lastIndexOf('@') + 1).toLowerCase()
   if (domains.length > 0 && !domains.includes(domain)) return { error: 'domain_not_allowed' }
+  // The address connects an account once. Afterwards the subject counts: a later owner of the address is somebody else.
+  if (source.action === 'link-account' && (await hasCredential(db.reader, id ?? '', SSO_PROVIDER))) {
+    return { error: 'account_not_linked' }
+  }
   return undefined
 }
 

@@ -39,6 +39,21 @@ export async function loadPasswordHash(
   return row?.password ?? null
 }
 
+/** Whether a person signs in by this provider already. */
+export async function hasCredential(
+  reader: Kysely<ControlSchema>,
+  userId: string,
+  providerId: string,
+): Promise<boolean> {
+  const row = await reader
+    .selectFrom('user_credential')
+    .select('id')
+    .where('user_id', '=', userId)
+    .where('provider_id', '=', providerId)
+    .executeTakeFirst()
+  return row !== undefined
+}
+
 /** The password itself never gets here: only its hash. */
 export interface NewPerson {
   readonly id: string
