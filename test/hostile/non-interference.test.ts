@@ -69,6 +69,10 @@ after(async () => world?.berth[Symbol.asyncDispose]())
 async function prepare(berth: Berth): Promise<World> {
   const own = await berth.createProject('acme')
   const other = await berth.createProject('other')
+  for (const { id } of [own, other]) {
+    const body = { provider: 'ghcr', slug: 'up' }
+    assert.equal((await berth.api('POST', `/projects/${id}/registries`, body)).status, 201)
+  }
   const actions = ['pull', 'push', 'delete'] as const
   const key = await berth.createKey(own.id, { actions })
   const secondKey = await berth.createKey(own.id, { actions })
@@ -182,6 +186,20 @@ describe('what a narrow key may not see in its own project answers like nothing'
   for (const kind of KINDS) {
     for (const caller of ['narrow key', 'narrow token', 'anonymous'] as const) {
       test(`${kind}, ${caller}`, () => compare(kind, caller, world.hidden))
+    }
+  }
+})
+
+// Names as long as those of the other targets. Nobody who asks here gets as far as asking the registry.
+describe('connected registries do not exist for those who may not pull through them', () => {
+  for (const kind of KINDS) {
+    for (const caller of CALLERS) {
+      test(`${kind}, ${caller}, another project's`, () =>
+        compare(kind, caller, { ...world.foreign, repository: 'other/up/app' }))
+    }
+    for (const caller of ['narrow key', 'narrow token', 'anonymous'] as const) {
+      test(`${kind}, ${caller}, hidden`, () =>
+        compare(kind, caller, { ...world.hidden, repository: 'acme/up/app' }))
     }
   }
 })
@@ -430,6 +448,7 @@ describe('the console tells nothing to whoever may not ask', () => {
   function paramsThere(): Record<string, string> {
     return {
       project: world.foreignProject.namespace,
+      registry: `${world.foreignProject.id}-local`,
       key: world.foreignKey.id,
       repository: 'secret',
       tag: 'tag-there',
