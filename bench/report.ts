@@ -187,6 +187,11 @@ function judge(goal: Goal, row: Row, rows: readonly Row[]): Row['goals'] {
       reached: (berth?.value?.median ?? Number.POSITIVE_INFINITY) <= goal.valueAtMost,
     })
   }
+  if (goal.sameCpuAs !== undefined) {
+    const base = rows.find((other) => other.row === goal.sameCpuAs)?.servers.berth?.cpu
+    const factor = base && berth?.cpu ? berth.cpu.median / base.median : Number.POSITIVE_INFINITY
+    goals.push({ text: `CPU as with few (${factor.toFixed(2)}x)`, reached: factor <= 1 / SAME_RATE })
+  }
   if (goal.sameRateAs !== undefined) {
     const base = rows.find((other) => other.row === goal.sameRateAs)?.servers.berth?.rate
     const factor = base && berth?.rate ? berth.rate.median / base.median : 0

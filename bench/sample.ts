@@ -33,6 +33,8 @@ export interface Goal {
   readonly cpuAtMost?: number
   /** In the row's unit, of Berth alone. */
   readonly valueAtMost?: number
+  /** Another row of the same case whose CPU for a unit this one may cost, within {@link SAME_RATE}. */
+  readonly sameCpuAs?: string
   /** Another row of the same case whose rate this one must reach, within {@link SAME_RATE}. */
   readonly sameRateAs?: string
 }

@@ -21,6 +21,8 @@ export interface Measured {
   readonly work: (result: { jobs: number; requests: number; bytesIn: number; bytesOut: number }) => number
   /** Kind of request whose latencies are reported. */
   readonly label?: string
+  /** Where the load goes; default: the registry. */
+  readonly port?: number
 }
 
 /** A running server with the means to load, measure and check it. */
@@ -60,7 +62,7 @@ export function openSession(server: Server, loader: string, planPath: string): S
       await settleDisk(server.site.folder)
       await resetPeak(server.pid())
       const before = await cpuMs(server.pid())
-      const result = await runLoad(loader, planPath, plan, port)
+      const result = await runLoad(loader, planPath, plan, measured.port ?? port)
       await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
       const latency = measured.label === undefined ? undefined : result.latencies[measured.label]
       return {

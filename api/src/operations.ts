@@ -476,7 +476,8 @@ export const OPERATIONS = {
     method: 'GET',
     path: '/projects/{project}/usage/repositories',
     summary: 'List the usage of repositories',
-    description: 'Region by region, each by path.',
+    description:
+      'Region by region, each by path. The bytes may be a minute old; those of one repository are not.',
     params: projectParams,
     query: usageListQuery,
     body: null,

@@ -1,5 +1,6 @@
 import type { Case } from '../case.ts'
 import { concurrentPush } from './concurrent-push.ts'
+import { consoleLists } from './console-lists.ts'
 import { idle } from './idle.ts'
 import { manifests } from './manifests.ts'
 import { mount } from './mount.ts'
@@ -16,6 +17,7 @@ export const allCases: readonly Case[] = [
   manifests,
   ...smallImageCases,
   tags,
+  consoleLists,
   mount,
   rePush,
   concurrentPush,

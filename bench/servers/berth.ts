@@ -2,7 +2,8 @@ import { join } from 'node:path'
 import { call } from '../http.ts'
 import type { Scope, ServerAdapter, Site } from './server.ts'
 
-const OPERATOR_TOKEN = 'bench-operator-token-0123456789abcdef'
+/** With which the console is asked. */
+export const OPERATOR_TOKEN = 'bench-operator-token-0123456789abcdef'
 /** As in package.json's start script. */
 const NODE_FLAGS = ['--max-semi-space-size=4']
 const ENTRY = join(import.meta.dirname, '../../cli/bin/berth.js')

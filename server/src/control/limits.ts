@@ -21,6 +21,10 @@ export const SEAL_ATTEMPTS = 5
 /** How often a namespace that is made from a name is tried with a number behind it. */
 export const NAMESPACE_ATTEMPTS = 20
 
+/** How old the bytes in a list of repositories may be, in milliseconds, and of how many they are remembered. */
+export const RECENT_BYTES_MS = 60_000
+export const MAX_RECENT_REPOSITORIES = 20_000
+
 /** Tags and manifests that one page of a retention preview looks at. */
 export const RETENTION_LOOKED_AT = 5_000
 

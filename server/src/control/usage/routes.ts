@@ -5,6 +5,7 @@ import {
   type RepositoryBytes,
 } from '../../metastore/queries/repository-usage.ts'
 import type { HandlersOf } from '../handler.ts'
+import { loadRecentBytes } from './recent-bytes.ts'
 import { findRepository, regionsOf } from '../repositories/find-repository.ts'
 import { walkRegions } from '../repositories/walk-regions.ts'
 
@@ -28,7 +29,7 @@ export const usageHandlers: HandlersOf<'usage.project' | 'usage.repositories' | 
         const page = { afterPath, prefix: '', liveOnly: true, limit }
         const repositories = await listRepositories(region.db.reader, project.id, page)
         const ids = repositories.map(({ id }) => id)
-        const bytes = await loadRepositoryBytes(region.db.reader, ids)
+        const bytes = await loadRecentBytes(region.db.reader, ids)
         return repositories.map(({ id, path }) => ({ path, bytes: bytes.get(id) ?? NOTHING }))
       },
       (row) => row.path,

@@ -84,18 +84,15 @@ async function countLiveReferences(
   return rows.map((row) => ({ id: row.id, sizeBytes: Number(row.size_bytes), live: Number(row.live) }))
 }
 
-/** What deleting each of the repositories would free. One look at each of their blobs and manifests. */
-export async function loadRepositoriesFreed(
+/** What of their blobs deleting each of the repositories would free. One look at each of the blobs. */
+export async function loadFreedBlobBytes(
   reader: Kysely<RegionSchema>,
   repositoryIds: readonly number[],
 ): Promise<ReadonlyMap<number, number>> {
   if (repositoryIds.length === 0) return new Map()
   const ids = sql.join([...repositoryIds])
   const { rows } = await sql<{ repository_id: number; bytes: number }>`
-    select repository_id, sum(size_bytes) as bytes from (
-      select repository_id, size_bytes from manifest where repository_id in (${ids}) and deleted_at is null
-      union all
-      select mine.repository_id, blob.size_bytes from repository_blob mine
+    select mine.repository_id, sum(blob.size_bytes) as bytes from repository_blob mine
       join blob on blob.id = mine.blob_id
       where mine.repository_id in (${ids})
         and exists (select 1 from manifest_reference need
@@ -109,6 +106,6 @@ export async function loadRepositoriesFreed(
           join manifest on manifest.repository_id = need.repository_id
             and manifest.digest = need.manifest_digest and manifest.deleted_at is null
           where other.blob_id = mine.blob_id and other.repository_id <> mine.repository_id)
-    ) as going group by repository_id`.execute(reader)
+      group by mine.repository_id`.execute(reader)
   return new Map(rows.map((row) => [row.repository_id, Number(row.bytes)]))
 }

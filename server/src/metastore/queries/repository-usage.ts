@@ -1,6 +1,6 @@
 import { type Kysely, sql } from 'kysely'
 import type { RegionSchema } from '../region-schema.ts'
-import { loadRepositoriesFreed } from './freed-bytes.ts'
+import { loadFreedBlobBytes } from './freed-bytes.ts'
 
 export interface RepositoryBytes {
   /** Live manifests, and blobs that no other repository of the project has. */
@@ -36,7 +36,7 @@ export async function loadRepositoryBytes(
     select repository_id, sum(size_bytes) as bytes from manifest
     where repository_id in (${ids}) and deleted_at is null group by repository_id
   `.execute(reader)
-  const freed = await loadRepositoriesFreed(reader, repositoryIds)
+  const freed = await loadFreedBlobBytes(reader, repositoryIds)
   const manifestBytes = new Map(manifests.rows.map((row) => [row.repository_id, Number(row.bytes)]))
   const blobBytes = new Map(blobs.rows.map((row) => [row.repository_id, row]))
   return new Map(
@@ -47,7 +47,7 @@ export async function loadRepositoryBytes(
         {
           uniqueBytes: Number(row?.unique_bytes ?? 0) + (manifestBytes.get(id) ?? 0),
           sharedBytes: Number(row?.shared_bytes ?? 0),
-          freedBytes: freed.get(id) ?? 0,
+          freedBytes: (freed.get(id) ?? 0) + (manifestBytes.get(id) ?? 0),
         },
       ]
     }),
