@@ -161,31 +161,24 @@ const JOBS: Readonly<Record<string, { path: string; claims: JobClaims; env: Reco
   },
 }
 
-test('rules for jobs of each service are added on the command line', async () => {
-  const added: [string, string, string[]][] = [
-    ['github', 'github', ['repository_id=4711', 'ref=refs/heads/main']],
-    ['gitlab', 'gitlab', ['project_id=20', 'ref=main', 'ref_type=branch', 'ref_protected=true']],
-    ['circleci', 'circleci', [`oidc.circleci.com/project-id=${CIRCLECI_PROJECT}`]],
-    ['jenkins', 'custom', ['berth_job=web']],
+test('rules for jobs of each service are added', async () => {
+  const added: [string, string, Record<string, string>][] = [
+    ['gitlab', 'gitlab_ci', { project_id: '20', ref: 'main', ref_type: 'branch', ref_protected: 'true' }],
+    ['circleci', 'circleci', { 'oidc.circleci.com/project-id': CIRCLECI_PROJECT }],
+    ['jenkins', 'custom', { berth_job: 'web' }],
   ]
   for (const [name, provider, conditions] of added) {
-    const options = conditions.flatMap((condition) => ['--condition', condition])
-    const { stdout } = await cli([
-      'ci',
-      'rules',
-      'add',
-      name,
-      '--provider',
-      provider,
-      '--issuer',
-      issuerOf(name).url,
-      ...options,
-      '--json',
-    ])
-    rules.set(name, (JSON.parse(stdout) as { id: string }).id)
+    const body = { name, provider, issuer: issuerOf(name).url, conditions }
+    const answer = await berth.api('POST', '/projects/acme/trust-rules', body)
+    assert.equal(answer.status, 201, JSON.stringify(answer.body))
+    rules.set(name, (answer.body as { id: string }).id)
   }
-  const { stdout } = await cli(['ci', 'rules', 'list'])
-  for (const [name, id] of rules) assert.match(stdout, new RegExp(`${id} +${name} `))
+  const conditions = ['--condition', 'repository_id=4711', '--condition', 'ref=refs/heads/main']
+  const options = ['--provider', 'github', '--issuer', issuerOf('github').url, ...conditions]
+  const { stdout } = await cli(['ci', 'rules', 'add', 'github', ...options, '--json'])
+  rules.set('github', (JSON.parse(stdout) as { id: string }).id)
+  const listed = await cli(['ci', 'rules', 'list'])
+  for (const [name, id] of rules) assert.match(listed.stdout, new RegExp(`${id} +${name} `))
 })
 
 test('the command line prints the file to paste, and what to do once besides', async () => {

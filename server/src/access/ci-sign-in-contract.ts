@@ -342,6 +342,18 @@ export function describeCiSignIn(name: string, open: () => Promise<TestStack>): 
       assert.deepEqual(answer, { ok: false, reason: 'unavailable' })
     })
 
+    it('are taken while the control plane is down', async () => {
+      const down = () => Promise.reject(new Error('the control plane is down'))
+      const source = { ...stack.source, latestSeq: down, changesAfter: down, loadTrustRule: down }
+      const cutOff = stack.openAccess(await stack.openRegion(), {
+        source,
+        fetchDocument: issuer.fetchDocument,
+      })
+      await cutOff.refresh()
+      const authorization = basic(await issuer.key.sign(claims()), 'ci')
+      assert.equal((await cutOff.authenticate({ authorization, clientAddress: CLIENT })).ok, true)
+    })
+
     it('cannot pass for keys: the id of a rule is no key', async () => {
       const { parseKey } = await import('./key.ts')
       assert.equal(parseKey(`brth_r_${rule.id}_x`), null)
