@@ -43,64 +43,25 @@ export interface DenialCounts {
 /** Keeps its counts in memory, within bounds. */
 export function createDenialCounts(): DenialCounts {
   const counters = new Map<string, Counter>()
-  const budgets = new Map<string, { startedAt: number; written: number }>()
+  const budget = createBudget()
 
   function add(entry: RefusalEntry): void {
     const { denial, actor, operation } = entry
     const address = addressIdentity(entry.address)
     const project = denial.projectId ?? ''
     const key = [project, actor, address, denial.rule, operation].join('\n')
-    const isFull = counters.size >= MAX_COUNTED || isSpent(project, entry.at)
+    const isFull = counters.size >= MAX_COUNTED || budget.isSpent(project, entry.at)
     if (isFull && !counters.has(key)) {
       // One counter for all that is too much: its project's, while there is room for one.
       const rest = counters.size >= MAX_COUNTED * 2 ? '' : project
-      return count(`${rest}\n`, entry, { actor: 'various', address: null, rule: null, operation: null })
+      return count(counters, `${rest}\n`, entry, {
+        actor: 'various',
+        address: null,
+        rule: null,
+        operation: null,
+      })
     }
-    count(key, entry, { actor, address, rule: denial.rule, operation })
-  }
-
-  function count(
-    key: string,
-    entry: RefusalEntry,
-    named: Pick<Counter, 'actor' | 'address' | 'rule' | 'operation'>,
-  ): void {
-    let counter = counters.get(key)
-    if (counter === undefined) {
-      const isRest = named.rule === null
-      counter = {
-        ...named,
-        projectId: key === '\n' ? null : entry.denial.projectId,
-        resources: new Set(),
-        requestId: entry.requestId,
-        count: 0,
-        since: entry.at,
-        until: entry.at,
-        pauseMs: isRest ? LONGEST_PAUSE_MS : FIRST_PAUSE_MS,
-        // The first of its kind is written at once, what is too much at the end of its hour.
-        dueAt: isRest ? entry.at + LONGEST_PAUSE_MS : entry.at,
-      }
-      counters.set(key, counter)
-    }
-    if (counter.count === 0) {
-      counter.since = entry.at
-      counter.requestId = entry.requestId
-    }
-    counter.count += 1
-    counter.until = entry.at
-    if (counter.resources.size < RESOURCES_NAMED && entry.resource !== '')
-      counter.resources.add(entry.resource)
-  }
-
-  function isSpent(project: string, nowMs: number): boolean {
-    const budget = budgets.get(project)
-    return budget !== undefined && nowMs - budget.startedAt < HOUR_MS && budget.written >= EVENTS_PER_HOUR
-  }
-
-  function spend(project: string, nowMs: number): void {
-    const budget = budgets.get(project)
-    if (budget === undefined || nowMs - budget.startedAt >= HOUR_MS)
-      budgets.set(project, { startedAt: nowMs, written: 1 })
-    else budget.written += 1
+    count(counters, key, entry, { actor, address, rule: denial.rule, operation })
   }
 
   return {
@@ -113,18 +74,78 @@ export function createDenialCounts(): DenialCounts {
           counters.delete(key)
           continue
         }
-        if (!all && counter.rule !== null && isSpent(counter.projectId ?? '', nowMs)) continue
+        if (!all && counter.rule !== null && budget.isSpent(counter.projectId ?? '', nowMs)) continue
         due.push(toCount(counter))
-        if (counter.rule !== null) spend(counter.projectId ?? '', nowMs)
+        if (counter.rule !== null) budget.spend(counter.projectId ?? '', nowMs)
         counter.count = 0
         counter.resources.clear()
         counter.dueAt = nowMs + counter.pauseMs
         counter.pauseMs = Math.min(counter.pauseMs * 2, LONGEST_PAUSE_MS)
       }
-      for (const [project, { startedAt }] of budgets) {
-        if (nowMs - startedAt >= HOUR_MS) budgets.delete(project)
-      }
+      budget.forget(nowMs)
       return due
+    },
+  }
+}
+
+function count(
+  counters: Map<string, Counter>,
+  key: string,
+  entry: RefusalEntry,
+  named: Pick<Counter, 'actor' | 'address' | 'rule' | 'operation'>,
+): void {
+  let counter = counters.get(key)
+  if (counter === undefined) {
+    counter = newCounter(entry, named, key === '\n' ? null : entry.denial.projectId)
+    counters.set(key, counter)
+  }
+  if (counter.count === 0) {
+    counter.since = entry.at
+    counter.requestId = entry.requestId
+  }
+  counter.count += 1
+  counter.until = entry.at
+  if (counter.resources.size < RESOURCES_NAMED && entry.resource !== '') counter.resources.add(entry.resource)
+}
+
+function newCounter(
+  { at, requestId }: RefusalEntry,
+  named: Pick<Counter, 'actor' | 'address' | 'rule' | 'operation'>,
+  projectId: string | null,
+): Counter {
+  const isRest = named.rule === null
+  return {
+    ...named,
+    projectId,
+    resources: new Set(),
+    requestId,
+    count: 0,
+    since: at,
+    until: at,
+    pauseMs: isRest ? LONGEST_PAUSE_MS : FIRST_PAUSE_MS,
+    // The first of its kind is written at once, what is too much at the end of its hour.
+    dueAt: isRest ? at + LONGEST_PAUSE_MS : at,
+  }
+}
+
+/** How many events were written about each project in this hour. */
+function createBudget() {
+  const written = new Map<string, { startedAt: number; count: number }>()
+  return {
+    isSpent(project: string, nowMs: number): boolean {
+      const known = written.get(project)
+      return known !== undefined && nowMs - known.startedAt < HOUR_MS && known.count >= EVENTS_PER_HOUR
+    },
+    spend(project: string, nowMs: number): void {
+      const known = written.get(project)
+      if (known === undefined || nowMs - known.startedAt >= HOUR_MS) {
+        written.set(project, { startedAt: nowMs, count: 1 })
+      } else known.count += 1
+    },
+    forget(nowMs: number): void {
+      for (const [project, { startedAt }] of written) {
+        if (nowMs - startedAt >= HOUR_MS) written.delete(project)
+      }
     },
   }
 }

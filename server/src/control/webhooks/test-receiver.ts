@@ -25,16 +25,18 @@ export async function openTestReceiver(): Promise<TestReceiver> {
     received: [] as Received[],
     answer: (response: ServerResponse, _message: Received): void => void response.writeHead(204).end(),
   }
-  const server = createServer(async (request, response) => {
+  const server = createServer((request, response) => {
     const chunks: Buffer[] = []
-    for await (const chunk of request) chunks.push(chunk as Buffer)
-    const message = {
-      id: String(request.headers['webhook-id']),
-      headers: request.headers,
-      body: Buffer.concat(chunks).toString('utf8'),
-    }
-    receiver.received.push(message)
-    receiver.answer(response, message)
+    request.on('data', (chunk: Buffer) => chunks.push(chunk))
+    request.on('end', () => {
+      const message = {
+        id: String(request.headers['webhook-id']),
+        headers: request.headers,
+        body: Buffer.concat(chunks).toString('utf8'),
+      }
+      receiver.received.push(message)
+      receiver.answer(response, message)
+    })
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`

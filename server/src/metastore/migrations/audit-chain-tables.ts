@@ -2,7 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { type Dialect, integer, tableOptions, text } from './column-types.ts'
 
 /**
- * What the hash chain of the audit log needs, the same in both kinds of database (ADR 0012). An event gets its place
+ * What the hash chain of the audit log needs, the same in both kinds of database (ADR 0013). An event gets its place
  * when it is sealed, a moment after it was committed; until then its three columns are null.
  */
 export async function createAuditChain(db: Kysely<unknown>, dialect: Dialect): Promise<void> {

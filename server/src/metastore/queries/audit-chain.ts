@@ -8,7 +8,7 @@ import type { RegionSchema } from '../region-schema.ts'
 
 /*
  * The hash chain of the audit log. Events are sealed after their commit, in one transaction at a time, so that the
- * transactions that write them never wait for each other (ADR 0012).
+ * transactions that write them never wait for each other (ADR 0013).
  */
 
 const SEALER_ID = 1

@@ -67,6 +67,11 @@ function isPast(at: number, { since, until }: AuditFilter, order: AuditOrder): b
   return until !== null && at > until + CLOCK_SLACK_MS
 }
 
+/** Lengths in SQL count code points. */
+function codePoints(text: string): number {
+  return Array.from(text).length
+}
+
 type Passing = SelectQueryBuilder<AuditTables, 'audit_event', AuditEventRow>
 
 function narrowed(query: Passing, filter: AuditFilter): Passing {
@@ -79,7 +84,7 @@ function narrowed(query: Passing, filter: AuditFilter): Passing {
   // Not LIKE: it folds case on SQLite, and the prefix may hold its wildcards.
   if (targetPrefix !== null)
     passing = passing.where(
-      sql<string>`substr(target, 1, cast(${[...targetPrefix].length} as integer))`,
+      sql<string>`substr(target, 1, cast(${codePoints(targetPrefix)} as integer))`,
       '=',
       targetPrefix,
     )
