@@ -257,18 +257,6 @@ function startAccess(
   })
 }
 
-function ssoOf(config: Config) {
-  const { ssoIssuer, ssoClientId, ssoClientSecret, ssoName, ssoDomains } = config
-  if (ssoIssuer === null || ssoClientId === null) return null
-  return {
-    issuer: ssoIssuer,
-    clientId: ssoClientId,
-    clientSecret: ssoClientSecret,
-    name: ssoName,
-    domains: ssoDomains,
-  }
-}
-
 function pepperOf(installation: Installation) {
   return createSecretKey(deriveKey(installation.installationKey, `pepper/v${PEPPER_VERSION}`))
 }
@@ -316,7 +304,7 @@ async function createControl(
     namespaceReservationMs: config.namespaceReservationMs,
     setupTokenHmac: installation.setupTokenHmac,
     pepper,
-    people: derivePeopleSettings(installation.installationKey, ssoOf(config)),
+    people: derivePeopleSettings(installation.installationKey, config),
     refusals,
     revocation: {
       waitUntilApplied: async (seq) => {

@@ -53,6 +53,12 @@ const ACCEPTED: [string, string, (config: ReturnType<typeof loadConfig>) => unkn
   ['BERTH_REGISTRY_ADDR', ':5001', (c) => c.registryAddr, { host: '::', port: 5001 }],
   ['BERTH_INLINE_LIMIT', '1MiB', (c) => c.inlineLimitBytes, 1_048_576],
   ['BERTH_TRASH_PERIOD', '2d', (c) => c.trashMs, 172_800_000],
+  [
+    'BERTH_SSO_DOMAINS',
+    'Example.org, eu.example.com',
+    (c) => c.ssoDomains,
+    ['example.org', 'eu.example.com'],
+  ],
   ['BERTH_TRUSTED_PROXIES', '10.0.0.0/8, ::1', (c) => c.trustedProxies, ['10.0.0.0/8', '::1/128']],
   [
     'BERTH_REGIONS',
@@ -132,4 +138,23 @@ test('a secret and its file together are a mistake', () => {
       ),
     /both set/,
   )
+})
+
+test('single sign-on needs an issuer on TLS and a client id, and its secret is not printed', () => {
+  const good = {
+    BERTH_SSO_ISSUER: 'https://id.example.org/realm',
+    BERTH_SSO_CLIENT_ID: 'berth',
+    BERTH_SSO_CLIENT_SECRET: 'very-secret-text',
+  }
+  const config = loadConfig(good, folder)
+  assert.equal(config.ssoIssuer, 'https://id.example.org/realm')
+  assert.doesNotMatch(printConfig(config), /very-secret-text/)
+  loadConfig({ ...good, BERTH_SSO_ISSUER: 'http://127.0.0.1:9000' }, folder)
+  for (const [wrong, message] of [
+    [{ BERTH_SSO_ISSUER: 'http://id.example.org' }, /must be an https URL/],
+    [{ BERTH_SSO_CLIENT_ID: '' }, /BERTH_SSO_CLIENT_ID/],
+    [{ BERTH_SSO_DOMAINS: 'example' }, /no domain such as example\.org/],
+  ] as const) {
+    assert.throws(() => loadConfig({ ...good, ...wrong }, folder), message)
+  }
 })

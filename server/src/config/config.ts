@@ -219,6 +219,8 @@ function checkTogether(settings: Settings, mistakes: string[]): void {
     )
   if ((settings.ssoIssuer === null) !== (settings.ssoClientId === null))
     mistakes.push('BERTH_SSO_ISSUER and BERTH_SSO_CLIENT_ID must be set together')
+  if (settings.ssoIssuer !== null && isPlainRemote(settings.ssoIssuer))
+    mistakes.push('BERTH_SSO_ISSUER must be an https URL: whoever can change its answers can be anybody')
   const homeless = (settings.regions ?? []).filter(({ host }) => host === null)
   if (homeless.length > 0 && settings.registryDomain === null) {
     const ids = homeless.map(({ id }) => id).join(', ')
@@ -239,6 +241,12 @@ function checkTogether(settings: Settings, mistakes: string[]): void {
       )
     taken.add(`${host}:${port}`)
   }
+}
+
+/** Whether a URL is not encrypted and leaves this machine. */
+function isPlainRemote(text: string): boolean {
+  const { protocol, hostname } = new URL(text)
+  return protocol === 'http:' && !/^(?:localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
 }
 
 function complete(settings: Settings, workingDir: string): Omit<Config, 'outgoingCaPem'> {

@@ -27,14 +27,32 @@ export interface PeopleSettings {
   readonly sso: SsoSettings | null
 }
 
-/** The secrets behind sign-ins, made from the root key: the same in each process. */
-export function derivePeopleSettings(
-  rootKey: RootKey | InstallationKey,
-  sso: SsoSettings | null,
-): PeopleSettings {
+/** The settings of single sign-on as the configuration has them. */
+export interface SsoConfig {
+  readonly ssoIssuer: string | null
+  readonly ssoClientId: string | null
+  readonly ssoClientSecret: string | null
+  readonly ssoName: string
+  readonly ssoDomains: readonly string[]
+}
+
+/** The settings of a process. The secrets behind sign-ins come from the root key: they are the same in each process. */
+export function derivePeopleSettings(rootKey: RootKey | InstallationKey, config: SsoConfig): PeopleSettings {
   return {
     cookieSecret: Buffer.from(deriveKey(rootKey, 'people-cookies/v1')).toString('base64url'),
     tokenKey: createSecretKey(deriveKey(rootKey, 'people-tokens/v1')),
-    sso,
+    sso: ssoSettings(config),
+  }
+}
+
+function ssoSettings(config: SsoConfig): SsoSettings | null {
+  const { ssoIssuer, ssoClientId, ssoClientSecret, ssoName, ssoDomains } = config
+  if (ssoIssuer === null || ssoClientId === null) return null
+  return {
+    issuer: ssoIssuer,
+    clientId: ssoClientId,
+    clientSecret: ssoClientSecret,
+    name: ssoName,
+    domains: ssoDomains,
   }
 }
