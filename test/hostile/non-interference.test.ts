@@ -459,6 +459,7 @@ describe('the console tells nothing to whoever may not ask', () => {
   function paramsMissing(): Record<string, string> {
     return {
       project: 'nobod',
+      registry: 'nobody-local',
       key: mintKeyId(),
       repository: 'absent',
       tag: 'tag-wrong',
