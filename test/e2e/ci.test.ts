@@ -239,7 +239,7 @@ test('an exchange takes a token once, for one project, and answers as RFC 8693 s
     username: 'ci',
   })
   const catalog = await fetch(`${berth.registryUrl}/v2/_catalog`, {
-    headers: { authorization: `Bearer ${session}` },
+    headers: { authorization: `Bearer ${String(session)}` },
   })
   assert.equal(catalog.status, 200)
   const again = await exchange(token, { audience: 'acme' })
@@ -319,7 +319,7 @@ test('a rule that is switched off ends its jobs at once: logins, sessions and to
   const env = await jobToken('circleci')
   await runJob('circleci', shell, env)
   const session = await exchange(await issuerOf('circleci').token(AUDIENCE, claimsOf('circleci')), {})
-  const bearer = { authorization: `Bearer ${session.body['access_token']}` }
+  const bearer = { authorization: `Bearer ${String(session.body['access_token'])}` }
   assert.equal((await fetch(`${berth.registryUrl}/v2/_catalog`, { headers: bearer })).status, 200)
   const disabled = await cli(['ci', 'rules', 'update', rules.get('circleci') ?? '', '--disable'])
   assert.match(disabled.stdout, /In force everywhere/)
@@ -364,7 +364,7 @@ function cliEnvironment(): Record<string, string> {
 
 async function snippet(provider: string, mode: string, image: string) {
   const query = new URLSearchParams({ provider, mode, image })
-  const { status, body } = await berth.api('GET', `/projects/acme/ci/snippets?${query}`)
+  const { status, body } = await berth.api('GET', `/projects/acme/ci/snippets?${query.toString()}`)
   assert.equal(status, 200, JSON.stringify(body))
   return body as { shell: string[]; image: string; setup: string[]; content: string }
 }

@@ -134,7 +134,7 @@ function serve(
   for (const [path, provider] of [...providers].sort(([a], [b]) => b.length - a.length)) {
     if (!url.startsWith(`${path}/`)) continue
     Object.assign(request, { originalUrl: url, url: url.slice(path.length) })
-    provider.callback()(request, response)
+    void provider.callback()(request, response)
     return
   }
   response.writeHead(404).end()
