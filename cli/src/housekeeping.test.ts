@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PassThrough, Readable } from 'node:stream'
@@ -124,4 +124,31 @@ test('a deletion says what it frees, and what was deleted comes back with its ta
   assert.match(await ok(['usage', 'repos']), /FREED IF DELETED/)
   assert.match((await berth(['gc', 'purge'])).stderr, /in the trash of house for good/)
   assert.match(await ok(['gc', 'purge', '--region', 'far', '--yes']), /^far: removed /)
+})
+
+const GUIDE = new URL('../../docs/guides/housekeeping.md', import.meta.url)
+
+/** The commands of the guide, without their comments. */
+async function guideCommands(): Promise<string[]> {
+  const lines = (await readFile(GUIDE, 'utf8')).split('\n')
+  return lines.filter((line) => line.startsWith('berth ')).map((line) => line.replace(/\s+#.*$/, ''))
+}
+
+test('every command of the guide does what it says', async () => {
+  const web = await pushImage(near('web'), { tags: ['latest', 'v1', 'old', 'pr-1'] })
+  await pushImage(near('old'), { tags: ['a'] })
+  const commands = await guideCommands()
+  assert.ok(commands.length > 20)
+  for (const command of commands) {
+    const params = { project: 'house', repository: 'web' }
+    if (command.startsWith('berth trash restore'))
+      await opened.client.call('manifests.delete', { params: { ...params, reference: web.digest } })
+    if (command.startsWith('berth tags undelete'))
+      await opened.client.call('tags.delete', { params: { ...params, tag: 'v1' } })
+    if (command.includes('--with-parts'))
+      await opened.client.call('manifests.undelete', { params: { ...params, reference: web.digest } })
+    const text = command.replace('sha256:…', web.digest)
+    const args = [...text.matchAll(/'([^']*)'|(\S+)/g)].map(([, quoted, bare]) => quoted ?? bare ?? '')
+    await ok([...args.slice(1), '--yes'])
+  }
 })

@@ -190,8 +190,10 @@ export async function forecastRetention(
     const { repositoryId } = repository
     for (const [digest, tags] of untagging)
       if (!(await isKept(db, repositoryId, digest, tags))) digests.add(digest)
-    for (const digest of [...digests])
-      for (const part of await listParts(db.reader, repositoryId, digest)) digests.add(part)
+    const parts = new Set<string>()
+    for (const digest of digests)
+      for (const part of await listParts(db.reader, repositoryId, digest)) parts.add(part)
+    for (const part of parts) digests.add(part)
     forecast.removedManifests += digests.size
     going.push({ repositoryId, digests: [...digests] })
   }

@@ -39,7 +39,7 @@ export const deleteRepository = defineCommand<RegionSchema, DeleteRepositoryArgs
     const purgeAt = nowMs + args.trashMs
     const held = await loadHoldIn(tx, repositoryId)
     if (held !== null) return { ok: false, reason: 'held', digest: held.digest, heldBy: held.reason }
-    const tag = await findImmutableTag(tx, { repositoryId, digest: 'any', immutable: args.immutable })
+    const tag = await findImmutableTag(tx, { repositoryId, digest: null, immutable: args.immutable })
     if (tag !== null) return { ok: false, reason: 'immutable_tag', ...tag }
     const target = { projectId, repositoryId, nowMs, purgeAt, actor }
     const trashed = await trashManifests(tx, { ...target, digests: 'all' })

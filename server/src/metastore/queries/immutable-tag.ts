@@ -53,7 +53,8 @@ export async function findImmutableTag(
   tx: Kysely<RegionSchema>,
   target: {
     readonly repositoryId: number
-    readonly digest: string | 'any'
+    /** Null: any. */
+    readonly digest: string | null
     readonly immutable: ImmutablePatterns
   },
 ): Promise<ImmutableTag | null> {
@@ -65,7 +66,7 @@ export async function findImmutableTag(
       .select(['name as tag', 'digest'])
       .where('repository_id', '=', target.repositoryId)
       .where('name', '>', after)
-    if (target.digest !== 'any') query = query.where('digest', '=', target.digest)
+    if (target.digest !== null) query = query.where('digest', '=', target.digest)
     const rows = await query.orderBy('name').limit(TAGS_PER_STATEMENT).execute()
     const found = rows.find(({ tag }) => isImmutable(target.immutable, tag))
     if (found !== undefined) return found
