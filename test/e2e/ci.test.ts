@@ -248,6 +248,11 @@ test('an exchange takes a token once, for one project, and answers as RFC 8693 s
   const fresh = () => issuerOf('github').token(AUDIENCE, claimsOf('github'))
   const narrow = await exchange(await fresh(), { scope: 'repository:acme/ci/github-key:pull,delete' })
   assert.equal(narrow.body['scope'], 'repository:acme/ci/github-key:pull')
+  const garbled = await exchange(await fresh(), { scope: 'everything' })
+  assert.equal(garbled.body['scope'], '')
+  const authorization = `Bearer ${String(garbled.body['access_token'])}`
+  const listed = await fetch(`${berth.registryUrl}/v2/_catalog`, { headers: { authorization } })
+  assert.equal(listed.status, 401)
   assert.equal((await exchange(await fresh(), { audience: 'nobody' })).status, 401)
   assert.equal(
     (await exchange(await fresh(), { subject_token_type: 'urn:ietf:params:oauth:token-type:saml2' })).status,

@@ -110,7 +110,8 @@ async function answerExchange(
     requestId: exchange.requestId,
   })
   const principal = principalOf(runtime, authentication, null)
-  const isSession = scopes.length === 0
+  // A scope that is malformed is left out like one that is not allowed: it must not become everything.
+  const isSession = form.getAll('scope').every((text) => text.trim() === '')
   const issued = await runtime.access.issueToken(principal, scopes, { offline: false, isSession })
   return jsonAnswer(
     200,
