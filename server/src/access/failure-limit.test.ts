@@ -61,4 +61,17 @@ describe('createFailureLimit', () => {
     for (let i = 0; i < 4; i++) assert.equal(await isLimited(failures.count('a', `192.0.2.${i}`)), false)
     assert.equal(await isLimited(failures.count('a', '192.0.2.9')), true)
   })
+
+  it('forgets attempts that were no failures', async () => {
+    const failures = limit()
+    for (let i = 0; i < 20; i++) {
+      assert.equal(await isLimited(failures.count('a', HERE)), false)
+      await failures.forget('a', HERE)
+    }
+    for (let i = 0; i < 5; i++) assert.equal(await isLimited(failures.count(`c${i}`, HERE)), false)
+    assert.equal(await isLimited(failures.count('c5', HERE)), true)
+    await failures.forget('c0', HERE)
+    assert.equal(await isLimited(failures.count('c5', HERE)), false)
+    await failures.forget('unknown', THERE)
+  })
 })

@@ -30,9 +30,20 @@ const CURRENT: Parameters = { memoryKib: ARGON2_MEMORY_KIB, passes: ARGON2_PASSE
 const PHC = /^\$argon2id\$v=19\$m=(\d+),t=(\d+),p=(\d+)\$([A-Za-z0-9+/]{11,64})\$([A-Za-z0-9+/]{22,86})$/
 const BUSY_RETRY_SECONDS = 2
 
+/** How many passwords are checked at once, and how many more may wait. */
+export interface PasswordBounds {
+  readonly atOnce: number
+  readonly waiting: number
+}
+
+const DEFAULT_BOUNDS: PasswordBounds = {
+  atOnce: PASSWORD_CHECKS_AT_ONCE,
+  waiting: MAX_WAITING_PASSWORD_CHECKS,
+}
+
 /** Makes the one gate through which all passwords of a process go. */
-export function createPasswords(): Passwords {
-  const gate = createGate(PASSWORD_CHECKS_AT_ONCE, MAX_WAITING_PASSWORD_CHECKS)
+export function createPasswords(bounds: PasswordBounds = DEFAULT_BOUNDS): Passwords {
+  const gate = createGate(bounds)
   return {
     hash: (password) =>
       gate(async () => {
