@@ -121,10 +121,8 @@ test('logins of third-party registries go in by API, standard input and environm
     if (args[1] === 'test') assert.match(result.stdout + result.stderr, /10\.9\.8\.7/)
     if (args[1] === 'update') assert.match(result.stderr, /belonged to 10\.9\.8\.7:5000 and was removed/)
   }
-  assert.deepEqual(
-    (await registriesOf('acme')).map(({ slug }) => slug).toSorted(),
-    [null, 'docker-hub', 'ghcr', 'own'].toSorted(),
-  )
+  const slugs = new Set((await registriesOf('acme')).map(({ slug }) => slug))
+  assert.deepEqual(slugs, new Set([null, 'docker-hub', 'ghcr', 'own']))
 })
 
 test('credentials of managed registries are made in many projects', async () => {

@@ -294,7 +294,7 @@ function createControl(parts: Parts): ControlRuntime {
     namespaceReservationMs: 90 * 24 * 3_600_000,
     setupTokenHmac: null,
     pepper: { version: PEPPER_VERSION, key: parts.pepper },
-    people: derivePeopleSettings(installation.installationKey, null),
+    people: derivePeopleSettings(installation.installationKey, config),
     refusals: createControlRefusalLog(parts.controlDb, { log, nowMs: clock.nowMs }),
     revocation: {
       async waitUntilApplied(seq) {

@@ -3,6 +3,7 @@ import { after, before, describe, test } from 'node:test'
 import { ApiError, type ApiErrorCode } from '@berth/api/errors'
 import { OPERATIONS } from '@berth/api/operations'
 import { canary, findCanaries } from '../../../../test/hostile/canaries.ts'
+import { pushImage } from '../../../../test/support/console/content.ts'
 import type { TestConsole } from '../../../../test/support/console/stack.ts'
 
 const PASSWORD = 'dckr_pat_Wm3h0Yt9ZkQ1pLs7vXcB'
@@ -211,14 +212,13 @@ export function describeRegistries(name: string, open: () => Promise<TestConsole
         opened.client.call('registries.create', { params, body: { ...body, host: 'two.example' } }),
         fails('slug_taken'),
       )
-      const insert = (path: string) =>
-        opened.tamper(
-          'far',
-          `insert into repository (project_id, path, created_at) values ('${id}', '${path}', 1)`,
-        )
-      await insert('web/api')
-      await insert('tools')
-      await insert('webby')
+      const push = (path: string) => pushImage({ region: opened.far.control, projectId: id, path })
+      for (const path of ['web/api', 'tools', 'webby', 'copies/library/alpine']) await push(path)
+      await opened.tamper(
+        'far',
+        "update repository set cached_from = 'x' where path = 'copies/library/alpine'",
+      )
+      await opened.client.call('registries.create', { params, body: { ...body, slug: 'copies' } })
       for (const slug of ['web', 'tools']) {
         await assert.rejects(
           opened.client.call('registries.create', { params, body: { ...body, slug } }),

@@ -209,6 +209,7 @@ export async function updateRegistry(
   // What was taken away must be gone everywhere; what is given may arrive a moment later.
   const takesAway = host !== before.host || changesLogin || slug !== undefined
   const propagation = await (takesAway ? propagateEverywhere : propagate)(runtime, seq)
+  await keepSlugOffRepositories(runtime, project, before, { slug, host: row.host, origin })
   const lostLogin = before.sealed_password !== null && row.sealed_password === null && !changesLogin
   return {
     ...toRegistry(runtime, project, row),
@@ -217,6 +218,26 @@ export async function updateRegistry(
       : null,
     propagation,
   }
+}
+
+/** As `refuseLateRepository`, for a registry that was given another slug. Raises `slug_taken`. */
+async function keepSlugOffRepositories(
+  runtime: ControlRuntime,
+  project: ProjectRow,
+  before: RegistryRow,
+  now: { readonly slug: string | undefined; readonly host: string; readonly origin: ChangeOrigin },
+): Promise<void> {
+  const { slug, host: expectedHost, origin } = now
+  if (slug === undefined || before.slug === null || !(await anyRepositoryHas(runtime, project, slug))) return
+  const undone = await runtime.db.run(updateRegistryCommand, {
+    projectId: project.id,
+    id: before.id,
+    expectedHost,
+    change: { slug: before.slug },
+    origin,
+  })
+  if (undone.ok) await propagate(runtime, undone.seq)
+  throw slugTaken(slug)
 }
 
 /** Disconnects a third-party registry everywhere. Raises `registry_not_found`, `registry_kind`, `not_everywhere_yet`. */

@@ -261,7 +261,10 @@ export function describeRekey(name: string, open: () => Promise<TestConsole>): v
         .where('id', '=', id)
         .executeTakeFirstOrThrow()
       const ofProject = (await keys()).filter((key) => key.project_id === projectId)
-      assert.deepEqual(ofProject.map(({ version }) => version).toSorted(), [1, 2])
+      assert.deepEqual(
+        ofProject.map(({ version }) => version).toSorted((a, b) => a - b),
+        [1, 2],
+      )
       stored.delete(id)
       await expectReadable(opened.runtime)
     })
