@@ -44,7 +44,8 @@ function mistakeInHost(text: string): string | null {
   if (text.includes('://')) return 'must be a host without https:// in front'
   if (/[/?#\\]/.test(text)) return 'must be a host without a path'
   if (text.includes('@')) return 'must be a host without a user name; give that in username'
-  if (!/^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[1-9]\d{0,4})?$/i.test(text)) return 'must be a host, or host:port'
+  if (!/^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::[1-9]\d{0,4})?$/i.test(text))
+    return 'must be a host, or host:port'
   if (text !== text.toLowerCase()) return 'must be in lower case'
   if (text.endsWith(':443')) return 'must leave out :443, which every registry has'
   // Only what a URL leaves as it is: 0x7f.1 and 2130706433 are addresses in disguise, 01 is no port.
