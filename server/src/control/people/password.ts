@@ -90,10 +90,10 @@ function unpadded(bytes: Uint8Array): string {
 }
 
 /** Lets `atOnce` tasks run, up to `waiting` wait in order, and refuses more. */
-function createGate(
-  atOnce: number,
-  waiting: number,
-): <Result>(task: () => Promise<Result>) => Promise<Result> {
+function createGate({
+  atOnce,
+  waiting,
+}: PasswordBounds): <Result>(task: () => Promise<Result>) => Promise<Result> {
   const queue: (() => void)[] = []
   let running = 0
   return async (task) => {
