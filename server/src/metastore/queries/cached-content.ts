@@ -3,6 +3,7 @@ import { defineCommand, Rollback } from '../database.ts'
 import { dialectOf, lockForShare } from '../dialect.ts'
 import type { RegionSchema } from '../region-schema.ts'
 import { type CacheSource, cacheIdOf } from './access-registry.ts'
+import { assertKeyStillValid, type WriteGuard } from './access-guard.ts'
 import { type BlobContent, joinRepository, liveBlobFor } from './blob.ts'
 import { reviveBlobs } from './idle-blob.ts'
 import { type ManifestContent, settleManifest, storeEdges, storeManifest } from './manifest.ts'
@@ -11,6 +12,7 @@ import { insertRegionAudit } from './region-audit.ts'
 import { ensureRepository, lockRepositoryAt } from './repository.ts'
 import { writeTag } from './tag.ts'
 import { changeUsage, type QuotaRefusal, settleUsage } from './usage.ts'
+import { mayStillWrite } from './write-context.ts'
 
 /*
  * Copies of what connected registries have. They are content like any other (usage, quota, garbage collection), with
@@ -27,6 +29,8 @@ export interface CachedRepository {
 }
 
 interface CacheWrite extends CachedRepository {
+  /** Of the key whose pull it is: nothing is written for a key that is revoked. */
+  readonly guard: WriteGuard | null
   /** Whose pull made it necessary. */
   readonly actor: string
   readonly requestId: string
@@ -36,10 +40,14 @@ interface CacheWrite extends CachedRepository {
 
 /**
  * `disconnected`: the registry is not connected like this any more. `occupied`: the project has pushed to this path.
- * `stale`: copies from another registry are still being cleared there.
+ * `stale`: copies from another registry are still being cleared there. `revoked`: the key is not
+ * good any more.
  */
 export type CacheRefusal =
-  | { readonly ok: false; readonly reason: 'disconnected' | 'occupied' | 'stale' | 'project_deleted' }
+  | {
+      readonly ok: false
+      readonly reason: 'disconnected' | 'occupied' | 'stale' | 'project_deleted' | 'revoked'
+    }
   | QuotaRefusal
 
 /** What is at a path that belongs to a connected registry. */
@@ -95,6 +103,7 @@ async function hasContent(db: Kysely<RegionSchema>, repositoryId: number): Promi
 /** The repository of a copy, made when there is none, with its row locked. */
 async function ensureCachedRepository(tx: Kysely<RegionSchema>, write: CacheWrite): Promise<number> {
   const { projectId, path, source, nowMs } = write
+  await assertKeyStillValid(tx, write.guard, nowMs)
   if (!(await isConnected(tx, source))) throw refusal('disconnected')
   const repositoryId = await ensureRepository(tx, projectId, path, nowMs)
   const state = await loadCacheState(tx, write)
@@ -228,6 +237,7 @@ export const dropCachedTag = defineCommand(
   'cache.drop_tag',
   async (tx: Kysely<RegionSchema>, args: CacheWrite & { readonly tag: string }): Promise<null> => {
     const { projectId, path, tag, source, nowMs, actor } = args
+    if (!(await mayStillWrite(tx, args))) return null
     const repositoryId = await lockRepositoryAt(tx, projectId, path)
     if (repositoryId === null || (await loadCacheState(tx, args)).kind !== 'cached') return null
     const removed = await tx

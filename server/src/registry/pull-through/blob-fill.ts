@@ -10,7 +10,8 @@ import type { ServedRegion } from '../region.ts'
 import { ownBytes } from '../upload-commit.ts'
 import { openAppender, type UploadAppender, type UploadContent } from '../upload-content.ts'
 import { cacheWrite, type ConnectedRepository } from './connected-repository.ts'
-import { CACHED_BLOB_LEASE_MS } from './limits.ts'
+import { MIN_PROGRESS_BYTES } from '../limits.ts'
+import { CACHED_BLOB_LEASE_MS, FETCH_PROGRESS_WINDOW_MS } from './limits.ts'
 
 /** What a blob is fetched for. */
 export interface BlobFetch {
@@ -20,8 +21,8 @@ export interface BlobFetch {
   readonly grant: Grant
   readonly digest: Digest
   readonly blob: UpstreamBlob
-  /** Null: it is only handed on. */
-  readonly store: 'keep' | null
+  /** It is kept when it has no more bytes than this; 0: it is only handed on. */
+  readonly keptBytes: number
 }
 
 /**
@@ -32,11 +33,11 @@ export interface BlobFetch {
  * Rejects with UpstreamError when the bytes end early, are too many or have another digest.
  */
 export async function fillBlob(fetch: BlobFetch, sink: ByteSink | null): Promise<void> {
-  const { region, digest, blob, store } = fetch
+  const { region, digest, blob, keptBytes } = fetch
   const { maxBlobBytes, inlineLimitBytes } = region.limits
   const digester = createDigester(digestAlgorithm(digest))
   const session = { id: randomUUID(), offset_bytes: 0, pending: null, storage_state: null }
-  let appender = store === null ? null : openAppender(region.blobs, session, digester, inlineLimitBytes)
+  let appender = keptBytes === 0 ? null : openAppender(region.blobs, session, digester, inlineLimitBytes)
   let client = sink
   let held: Buffer | null = null
   let receivedBytes = 0
@@ -51,6 +52,10 @@ export async function fillBlob(fetch: BlobFetch, sink: ByteSink | null): Promise
   }
 
   async function append(chunk: Buffer): Promise<void> {
+    if (appender !== null && receivedBytes > keptBytes) {
+      await appender.abort()
+      appender = null
+    }
     if (appender === null) {
       digester.update(chunk)
       return
@@ -63,14 +68,17 @@ export async function fillBlob(fetch: BlobFetch, sink: ByteSink | null): Promise
     }
   }
 
+  const progress = watchProgress()
   try {
     for await (const chunk of blob.body as AsyncIterable<Buffer>) {
       receivedBytes += chunk.byteLength
       if (receivedBytes > (blob.sizeBytes ?? maxBlobBytes))
         throw wrongContent(fetch, 'sent more bytes than it should')
+      if (progress.arrived(chunk.byteLength)) throw wrongContent(fetch, 'sends too slowly')
       await handOn()
       held = chunk
       await append(chunk)
+      progress.waits()
     }
     if (blob.sizeBytes !== null && receivedBytes !== blob.sizeBytes) {
       throw wrongContent(fetch, 'sent fewer bytes than it announced')
@@ -84,6 +92,31 @@ export async function fillBlob(fetch: BlobFetch, sink: ByteSink | null): Promise
   }
   if (appender !== null) await keepBlob(fetch, appender)
   await handOn()
+}
+
+/**
+ * Tells a fetch that trickles: the other side could hold a place for hours with a byte now and then. Only the time in
+ * which it is waited for counts, and one that sends nothing at all is ended by the guard of outgoing calls.
+ */
+function watchProgress() {
+  let waitedMs = 0
+  let receivedBytes = 0
+  let waitsSince = performance.now()
+  return {
+    /** Whether the other side is too slow. */
+    arrived(sizeBytes: number): boolean {
+      waitedMs += performance.now() - waitsSince
+      receivedBytes += sizeBytes
+      if (waitedMs < FETCH_PROGRESS_WINDOW_MS) return false
+      const isTooSlow = receivedBytes < MIN_PROGRESS_BYTES
+      waitedMs = 0
+      receivedBytes = 0
+      return isTooSlow
+    },
+    waits() {
+      waitsSince = performance.now()
+    },
+  }
 }
 
 /** Storage that fails does not fail the pull: the bytes are only handed on from here. */

@@ -14,7 +14,7 @@ import type { ServedRegion } from '../region.ts'
 import { loadQuotaLeft } from '../upload-session.ts'
 import { type BlobFetch, fillBlob } from './blob-fill.ts'
 import type { ConnectedRepository } from './connected-repository.ts'
-import { FILL_WAIT_MS, MAX_FILLS, MAX_FILLS_PER_PROJECT } from './limits.ts'
+import { FILL_WAIT_MS, MAX_FILLS, MAX_FILLS_PER_PROJECT, UNKNOWN_SIZE_KEPT_BYTES } from './limits.ts'
 import { upstreamRefusal } from './upstream-refusal.ts'
 import type { Upstream, Upstreams } from './upstreams.ts'
 
@@ -30,7 +30,8 @@ interface BlobLook {
 /** Blobs that are being fetched and kept, by project, path and digest. */
 interface Fills {
   readonly running: Map<string, Promise<void>>
-  readonly perProject: Map<string, number>
+  /** How many a project has, and how many bytes they may take together. */
+  readonly perProject: Map<string, { count: number; bytes: number }>
 }
 
 const fillsOf = new WeakMap<Upstreams, Fills>()
@@ -116,9 +117,9 @@ async function fetchAndAnswer(look: BlobLook): Promise<Answer> {
   let blob: UpstreamBlob | null = null
   try {
     blob = await askForBlob(look)
-    const keeps = place !== null && (await hasRoom(look, blob.sizeBytes))
-    if (!keeps) place?.leave()
-    return await answerWhileItComes({ ...look, blob, store: keeps ? 'keep' : null }, place)
+    const keptBytes = place === null ? 0 : await reserveRoom(look, place, blob.sizeBytes)
+    if (keptBytes === 0) place?.leave()
+    return await answerWhileItComes({ ...look, blob, keptBytes }, place)
   } catch (error) {
     blob?.body.destroy()
     place?.leave()
@@ -127,14 +128,16 @@ async function fetchAndAnswer(look: BlobLook): Promise<Answer> {
 }
 
 async function answerWhileItComes(fetch: BlobFetch, place: Place | null): Promise<Answer> {
-  const { exchange, digest, blob, store } = fetch
+  const { exchange, digest, blob, keptBytes } = fetch
   const { sizeBytes } = blob
   const wantsPart = header(exchange.req, 'range') !== undefined
-  if (store !== null && (wantsPart || sizeBytes === null)) {
+  if (keptBytes > 0 && (wantsPart || sizeBytes === null)) {
     await untilGone(fetch, begin(fetch, place, null))
     const copy = await answerFromCopy(fetch)
     if (copy !== null) return count(fetch, 'miss', copy)
-    throw unavailable('the blob could not be kept; try again without a range')
+    throw unavailable(
+      'no copy of the blob could be kept, and without one neither a part nor a blob of unknown size can be sent',
+    )
   }
   if (sizeBytes === null) {
     blob.body.destroy()
@@ -151,6 +154,10 @@ async function answerWhileItComes(fetch: BlobFetch, place: Place | null): Promis
 
 /** The right to fetch and keep a blob. Others wait until it is left. */
 interface Place {
+  /** Counts bytes that may come to be kept, beside those of the project's other places. */
+  reserve(bytes: number): void
+  /** What the project's places have reserved. */
+  reservedBytes(): number
   /** May be called more than once. */
   leave(): void
 }
@@ -160,33 +167,48 @@ function takePlace(look: BlobLook): Place | null {
   const { running, perProject } = fills(look.region)
   const key = fillKey(look)
   const projectId = look.grant.project.id
-  const ofProject = perProject.get(projectId) ?? 0
-  if (running.has(key) || running.size >= MAX_FILLS || ofProject >= MAX_FILLS_PER_PROJECT) return null
+  const ofProject = perProject.get(projectId) ?? { count: 0, bytes: 0 }
+  if (running.has(key) || running.size >= MAX_FILLS || ofProject.count >= MAX_FILLS_PER_PROJECT) return null
   const { promise, resolve } = Promise.withResolvers<void>()
   running.set(key, promise)
-  perProject.set(projectId, ofProject + 1)
+  ofProject.count += 1
+  perProject.set(projectId, ofProject)
+  let ownBytes = 0
   return {
+    reserve(bytes) {
+      ownBytes += bytes
+      ofProject.bytes += bytes
+    },
+    reservedBytes: () => ofProject.bytes,
     leave() {
       if (running.get(key) !== promise) return
       running.delete(key)
-      const left = (perProject.get(projectId) ?? 1) - 1
-      if (left === 0) perProject.delete(projectId)
-      else perProject.set(projectId, left)
+      ofProject.count -= 1
+      ofProject.bytes -= ownBytes
+      if (ofProject.count === 0) perProject.delete(projectId)
       resolve()
     },
   }
 }
 
-/** Whether there is room for a copy in the quota and on the disk. */
-async function hasRoom({ region, grant }: BlobLook, sizeBytes: number | null): Promise<boolean> {
+/** How much of a blob may be kept, by the quota and the disk: all of it, or nothing (0). */
+async function reserveRoom(
+  { region, grant }: BlobLook,
+  place: Place,
+  sizeBytes: number | null,
+): Promise<number> {
   const { leftBytes } = await loadQuotaLeft(region, grant)
-  if (leftBytes !== null && leftBytes < (sizeBytes ?? 1)) return false
   try {
     await region.freeSpace.requireForUpload()
-    return true
   } catch {
-    return false
+    return 0
   }
+  if (leftBytes === null) return region.limits.maxBlobBytes
+  const roomBytes = leftBytes - place.reservedBytes()
+  const wantedBytes = sizeBytes ?? Math.min(roomBytes, UNKNOWN_SIZE_KEPT_BYTES)
+  if (roomBytes <= 0 || wantedBytes > roomBytes) return 0
+  place.reserve(wantedBytes)
+  return Math.max(1, wantedBytes)
 }
 
 /** What `send` pumps from: the other registry itself. */

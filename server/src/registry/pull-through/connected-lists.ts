@@ -100,7 +100,7 @@ async function askOrCopy(
 ): Promise<Answer> {
   const { registry, name, repositoryId } = connected
   const { kind } = list
-  const what = `${name} ${kind}`
+  const what = `${kind} of ${name}`
   let upstream: Upstream | null = null
   try {
     upstream = region.upstreams.of(registry)

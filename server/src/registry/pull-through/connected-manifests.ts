@@ -180,6 +180,8 @@ async function compare(look: Look, copyDigest: string): Promise<Ensured> {
   })
   if (confirmed.ok) return COPY
   if (confirmed.reason === 'not_cached') return fetch(look, null)
+  // The request began before its key was revoked, so it may end; others for the same ask again.
+  if (confirmed.reason === 'revoked' && head.digest === copyDigest) return COPY
   return refuseCopy(confirmed)
 }
 
@@ -222,6 +224,7 @@ async function keep(look: Look, found: UpstreamManifest): Promise<Ensured> {
     tag: reference.kind === 'tag' ? reference.tag : null,
   })
   if (kept.ok) return COPY
+  if (kept.reason === 'revoked') return { kind: 'loose', manifest: found, warning: null }
   if (kept.reason !== 'over_quota' && kept.reason !== 'trash_full') return refuseCopy(kept)
   const warning = plainWarning("no copy was kept, because the project's storage quota does not allow it")
   return { kind: 'loose', manifest: found, warning }

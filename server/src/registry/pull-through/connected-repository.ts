@@ -77,11 +77,11 @@ function clearing(what: string): OciError {
 
 /** Whose pull makes a write of a copy necessary, and when. */
 export function cacheWrite(
-  { clock }: RegionRuntime,
+  { access, clock }: RegionRuntime,
   { requestId }: Exchange,
   { cached }: ConnectedRepository,
   { principal }: Grant,
 ) {
   const actor = principal.kind === 'key' ? principal.keyId : 'anonymous'
-  return { ...cached, actor, requestId, nowMs: clock.nowMs() }
+  return { ...cached, guard: access.writeGuard(principal), actor, requestId, nowMs: clock.nowMs() }
 }

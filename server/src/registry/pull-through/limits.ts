@@ -8,7 +8,7 @@ export const TAG_FRESH_MS = MINUTE_MS
 
 /** What is not there, or was refused, is not asked for again for this long. */
 export const REMEMBER_REFUSAL_MS = 10 * SECOND_MS
-export const MAX_REMEMBERED_REFUSALS = 1000
+export const MAX_REMEMBERED_REFUSALS = 200
 
 /** A registry that cannot be reached, or takes no more requests, is left alone for this long. */
 export const UNREACHABLE_PAUSE_MS = 10 * SECOND_MS
@@ -28,6 +28,12 @@ export const MANIFEST_PLACE_WAIT_MS = 30 * SECOND_MS
 /** Blobs that are being stored at once; more are handed on without being kept. */
 export const MAX_FILLS = 64
 export const MAX_FILLS_PER_PROJECT = 16
+
+/** Where a quota is and the other side does not say how large a blob is, no more than this is kept of one. */
+export const UNKNOWN_SIZE_KEPT_BYTES = 1024 * 1024 * 1024
+
+/** A registry that sends fewer bytes of a blob than `MIN_PROGRESS_BYTES` in this time is given up. */
+export const FETCH_PROGRESS_WINDOW_MS = MINUTE_MS
 
 /** How long a second client waits for a blob that a first one is being sent, before it gets one of its own. */
 export const FILL_WAIT_MS = 30 * SECOND_MS

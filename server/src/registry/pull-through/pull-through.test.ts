@@ -322,6 +322,23 @@ test('copies count against the quota; a full one passes content on without keepi
   await region.createKey('acme')
 })
 
+test('a blob of unknown length is served from its copy, and never kept beyond the quota', async () => {
+  const blob = await upstream.pushBlob('team/chunked', randomBytes(90_000))
+  upstream.setFault((req, res) => {
+    if (!req.url?.endsWith(blob.digest)) return false
+    res.write(blob.content.subarray(0, 1000))
+    res.end(blob.content.subarray(1000))
+    return true
+  })
+  assert.ok((await get(`up/team/chunked/blobs/${blob.digest}`)).body.equals(blob.content))
+  const id = await region.createProject('tiny', { quotaBytes: 50_000 })
+  await region.createKey('tiny')
+  await region.connectRegistry('tiny', { slug: 'up', host: upstream.host, login: upstream.login })
+  assert.equal((await region.call('GET', `/v2/tiny/up/team/chunked/blobs/${blob.digest}`)).status, 503)
+  assert.equal((await loadUsage(region.runtime.db.reader, id))?.usedBytes, 0)
+  await region.createKey('acme')
+})
+
 test('what was pushed below the slug before stays the project’s own', async () => {
   const config = await upstream.pushBlob('x/y')
   const own = imageManifest(config, [])
