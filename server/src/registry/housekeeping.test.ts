@@ -64,7 +64,12 @@ describe('an immutable tag', () => {
     ] as const) {
       const repository = `${namespace}/${path}`
       await pushImage(region, repository, tag)
-      const again = await putManifest(region, repository, tag, imageManifest(await pushBlob(region, repository), []))
+      const again = await putManifest(
+        region,
+        repository,
+        tag,
+        imageManifest(await pushBlob(region, repository), []),
+      )
       assert.equal(again.status, status, `${path}:${tag}`)
     }
   })
@@ -101,7 +106,11 @@ describe('an image in use', () => {
     const index = imageIndex([image])
     assert.equal((await putManifest(region, web, 'multi', index)).status, 201)
     const { db } = region.runtime
-    const hold = { repositoryId: await repositoryId(id, 'web'), digest: index.digest, reason: 'release 3 of web' }
+    const hold = {
+      repositoryId: await repositoryId(id, 'web'),
+      digest: index.digest,
+      reason: 'release 3 of web',
+    }
     assert.equal(await db.run(holdImage, { ...hold, nowMs: 1 }), 'held')
     assert.equal(await db.run(holdImage, { ...hold, nowMs: 2 }), 'held')
     const refused = await region.call('DELETE', `/v2/${web}/manifests/${index.digest}`)
@@ -160,7 +169,11 @@ describe('the trash', () => {
     let statuses: number[] = []
     for (let i = 0; i < 8 && !statuses.includes(403); i++) {
       const content = Buffer.alloc(blob, i + 1)
-      const answer = await region.call('POST', `/v2/${web}/blobs/uploads/?digest=${digestOf('sha256', content)}`, { body: content })
+      const answer = await region.call(
+        'POST',
+        `/v2/${web}/blobs/uploads/?digest=${digestOf('sha256', content)}`,
+        { body: content },
+      )
       statuses = [...statuses, answer.status]
       if (answer.status !== 201) {
         assert.equal(answer.code(), 'DENIED')
@@ -168,7 +181,10 @@ describe('the trash', () => {
         break
       }
       const layer = { mediaType: 'application/octet-stream', digest: digestOf('sha256', content), size: blob }
-      const image = imageManifest({ content, digest: layer.digest, mediaType: layer.mediaType, descriptor: layer }, [])
+      const image = imageManifest(
+        { content, digest: layer.digest, mediaType: layer.mediaType, descriptor: layer },
+        [],
+      )
       const put = await putManifest(region, web, 'v1', image)
       assert.equal(put.status, 201, put.body.toString())
       const full = await used()
@@ -181,6 +197,9 @@ describe('the trash', () => {
     const usage = await used()
     assert.ok((usage?.usedBytes ?? 0) + (usage?.trashedBytes ?? 0) <= 2 * quotaBytes)
     // What is there already needs no room.
-    assert.equal((await region.call('HEAD', `/v2/${web}/blobs/${digestOf('sha256', Buffer.alloc(blob, 1))}`)).status, 200)
+    assert.equal(
+      (await region.call('HEAD', `/v2/${web}/blobs/${digestOf('sha256', Buffer.alloc(blob, 1))}`)).status,
+      200,
+    )
   })
 })
