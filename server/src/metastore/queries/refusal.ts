@@ -98,7 +98,10 @@ export const pruneRegionRefusals = defineCommand<RegionSchema, RefusalPruning, n
 )
 
 /** A refusal by the id of its request. */
-export async function loadRefusal(reader: Kysely<AuditTables>, requestId: string): Promise<RefusalRow | null> {
+export async function loadRefusal(
+  reader: Kysely<AuditTables>,
+  requestId: string,
+): Promise<RefusalRow | null> {
   const query = reader.selectFrom('refusal').selectAll().where('request_id', '=', requestId)
   return (await query.executeTakeFirst()) ?? null
 }
