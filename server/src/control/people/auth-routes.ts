@@ -81,10 +81,11 @@ function registerSsoCallback(scope: FastifyInstance, runtime: ControlRuntime, pe
   })
 }
 
-/** The library goes on at what the sign-in was started with, which was checked then; anything else is the start page. */
+/** The library goes on at what the sign-in was started with, which was checked then; anything else is a failure. */
 function ownLocation({ consoleUrl }: ControlRuntime, location: string | null): string {
-  const url = URL.parse(location ?? '/', consoleUrl)
-  return url !== null && url.origin === new URL(consoleUrl).origin ? url.pathname + url.search : '/'
+  const url = location === null ? null : URL.parse(location, consoleUrl)
+  const isOwn = url !== null && url.origin === new URL(consoleUrl).origin
+  return isOwn ? url.pathname + url.search : '/sign-in?error=failed'
 }
 
 function registerPasskeyRoutes(scope: FastifyInstance, runtime: ControlRuntime, people: People): void {
