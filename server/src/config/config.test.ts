@@ -53,6 +53,7 @@ const ACCEPTED: [string, string, (config: ReturnType<typeof loadConfig>) => unkn
   ['BERTH_REGISTRY_ADDR', ':5001', (c) => c.registryAddr, { host: '::', port: 5001 }],
   ['BERTH_INLINE_LIMIT', '1MiB', (c) => c.inlineLimitBytes, 1_048_576],
   ['BERTH_TRASH_PERIOD', '2d', (c) => c.trashMs, 172_800_000],
+  ['BERTH_PULL_THROUGH_KEEP', '7d', (c) => c.pullThroughKeepMs, 604_800_000],
   [
     'BERTH_SSO_DOMAINS',
     'Example.org, eu.example.com',

@@ -4,7 +4,8 @@ import { resolve } from 'node:path'
 import type yaml from 'yaml'
 import { readCaFile } from './outgoing-values.ts'
 import { type Address, InvalidValue, type NamedRegion, type RegionSetting } from './parse-value.ts'
-import { type Settings, type Variable, VARIABLES } from './variables.ts'
+import type { Variable } from './variable.ts'
+import { type Settings, VARIABLES } from './variables.ts'
 
 /** The validated configuration of one process: frozen, and the only place that the rest of the code reads settings from. */
 export interface Config extends Omit<Settings, 'regions' | 'dataDir' | 'rootKeyFile' | 'consoleUrl'> {

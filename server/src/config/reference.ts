@@ -1,4 +1,5 @@
-import { type Variable, VARIABLES } from './variables.ts'
+import type { Variable } from './variable.ts'
+import { VARIABLES } from './variables.ts'
 
 /** `docs/reference/configuration.md`, from the table of settings. A test fails when the file differs. */
 export function renderConfigurationReference(): string {

@@ -1,48 +1,23 @@
 import type { AllowEntry } from '../outgoing/allow-list.ts'
 import { parseOutgoingAllow, parseUpstreamEndpoints } from './outgoing-values.ts'
 import {
-  DAY_MS,
-  durationBetween,
-  GIB,
-  HOUR_MS,
   integerBetween,
-  KIB,
-  MIB,
   oneOf,
   parseAddress,
   parseBoolean,
   parseCidrs,
   parseDatabaseUrl,
-  parseDomains,
-  parseDurationMs,
   parseHost,
   parseHttpUrl,
   parsePathPrefix,
   parseRegions,
   parseRootKey,
-  parseToken,
   type NamedRegion,
-  SECOND_MS,
-  sizeBetween,
   text,
 } from './parse-value.ts'
-
-/**
- * One configuration variable: an environment variable, and a key of berth.yaml with the same meaning. `parse` gets the
- * text and throws `InvalidValue` with a sentence that says what would be right.
- */
-export interface Variable<Value> {
-  readonly env: string
-  /** Key in berth.yaml. */
-  readonly key: string
-  readonly description: string
-  /** Shown in the documentation; the value itself comes from `defaultValue`. */
-  readonly defaultText: string
-  readonly defaultValue: Value
-  /** Also readable from a file named by `<env>_FILE`; never printed. */
-  readonly secret: boolean
-  readonly parse: (text: string) => Value
-}
+import { secret, variable } from './variable.ts'
+import { LIMIT_VARIABLES } from './limit-variables.ts'
+import { PEOPLE_VARIABLES } from './people-variables.ts'
 
 /**
  * Every setting of the server, in the order of the documentation. `docs/reference/configuration.md` is generated from
@@ -113,66 +88,7 @@ export const VARIABLES = {
     null as string | null,
     parseHost,
   ),
-  projectCreation: variable(
-    'BERTH_PROJECT_CREATION',
-    'projectCreation',
-    'Who may create projects: `anyone` with an account, or `operators` only.',
-    'anyone',
-    'anyone' as 'anyone' | 'operators',
-    oneOf('anyone', 'operators'),
-  ),
-  namespaceReservationMs: variable(
-    'BERTH_NAMESPACE_RESERVATION',
-    'namespaceReservation',
-    'How long the namespace of a deleted project is kept from others (1d to 3650d). One that anyone could pull from without a credential is kept for ever, and so is one whose images are not all removed yet.',
-    '90d',
-    90 * DAY_MS,
-    durationBetween(DAY_MS, 3650 * DAY_MS),
-  ),
-  operatorToken: secret(
-    'BERTH_OPERATOR_TOKEN',
-    'operatorToken',
-    'Bearer token of the operator, at least 24 characters. Made and printed once when unset.',
-    parseToken,
-  ),
-  ssoIssuer: variable(
-    'BERTH_SSO_ISSUER',
-    'ssoIssuer',
-    'Issuer of single sign-on for people (OpenID Connect). Its redirect URI is `<console URL>/api/auth/callback/sso`.',
-    '(none)',
-    null as string | null,
-    parseHttpUrl,
-  ),
-  ssoClientId: variable(
-    'BERTH_SSO_CLIENT_ID',
-    'ssoClientId',
-    'Client id that the issuer of single sign-on knows the console by.',
-    '(none)',
-    null as string | null,
-    text,
-  ),
-  ssoClientSecret: secret(
-    'BERTH_SSO_CLIENT_SECRET',
-    'ssoClientSecret',
-    'Client secret at the issuer of single sign-on. Unset: a public client, with PKCE alone.',
-    text,
-  ),
-  ssoName: variable(
-    'BERTH_SSO_NAME',
-    'ssoName',
-    'What the button of single sign-on is called.',
-    'single sign-on',
-    'single sign-on',
-    text,
-  ),
-  ssoDomains: variable(
-    'BERTH_SSO_DOMAINS',
-    'ssoDomains',
-    'Comma-separated e-mail domains. Whoever the issuer gives a verified address in one of them gets an account by signing in, and nobody outside of them gets in. Unset: only people who have an account already, by their verified address.',
-    '(none)',
-    [] as readonly string[],
-    parseDomains,
-  ),
+  ...PEOPLE_VARIABLES,
   rootKey: secret(
     'BERTH_ROOT_KEY',
     'rootKey',
@@ -333,118 +249,7 @@ export const VARIABLES = {
     null as string | null,
     text,
   ),
-  logLevel: variable(
-    'BERTH_LOG_LEVEL',
-    'logLevel',
-    '`debug`, `info`, `warn` or `error`.',
-    'info',
-    'info' as 'debug' | 'info' | 'warn' | 'error',
-    oneOf('debug', 'info', 'warn', 'error'),
-  ),
-  drainMs: variable(
-    'BERTH_DRAIN_TIMEOUT',
-    'drainTimeout',
-    'How long running transfers may go on after SIGTERM.',
-    '30s',
-    30 * SECOND_MS,
-    parseDurationMs,
-  ),
-  tokenTtlMs: variable(
-    'BERTH_TOKEN_TTL',
-    'tokenTtl',
-    'Lifetime of registry tokens (60s to 1h).',
-    '15m',
-    900 * SECOND_MS,
-    durationBetween(60 * SECOND_MS, HOUR_MS),
-  ),
-  inlineLimitBytes: variable(
-    'BERTH_INLINE_LIMIT',
-    'inlineLimit',
-    'Blobs up to this size live in the metadata database.',
-    '16KiB',
-    16 * KIB,
-    sizeBetween(0, MIB),
-  ),
-  diskReserveBytes: variable(
-    'BERTH_DISK_RESERVE',
-    'diskReserve',
-    'Free space below which new uploads are refused while pulls and deletes go on.',
-    '1GiB',
-    GIB,
-    sizeBetween(0, 1024 * GIB),
-  ),
-  maxUploadsPerKey: variable(
-    'BERTH_MAX_UPLOADS_PER_KEY',
-    'maxUploadsPerKey',
-    'Upload sessions that one key may have open at once.',
-    '1000',
-    1000,
-    integerBetween(1, 1_000_000),
-  ),
-  maxBlobBytes: variable(
-    'BERTH_MAX_BLOB_SIZE',
-    'maxBlobSize',
-    'Largest blob accepted.',
-    '512GiB',
-    512 * GIB,
-    sizeBetween(MIB, 5 * 1024 * GIB),
-  ),
-  uploadTtlMs: variable(
-    'BERTH_UPLOAD_TTL',
-    'uploadTtl',
-    'An upload session that received nothing for this long is collected.',
-    '24h',
-    DAY_MS,
-    durationBetween(60 * SECOND_MS, 30 * DAY_MS),
-  ),
-  blobLeaseMs: variable(
-    'BERTH_BLOB_LEASE',
-    'blobLease',
-    'How long an acknowledged blob is kept before any manifest refers to it.',
-    '24h',
-    DAY_MS,
-    durationBetween(0, 30 * DAY_MS),
-  ),
-  trashMs: variable(
-    'BERTH_TRASH_PERIOD',
-    'trashPeriod',
-    'How long deleted manifests can be undeleted and unreferenced blobs stay recoverable.',
-    '7d',
-    7 * DAY_MS,
-    durationBetween(0, 365 * DAY_MS),
-  ),
-  pullThroughKeepMs: variable(
-    'BERTH_PULL_THROUGH_KEEP',
-    'pullThroughKeep',
-    'How long a copy from a connected registry is kept that nobody pulls.',
-    '30d',
-    30 * DAY_MS,
-    durationBetween(60 * 60 * SECOND_MS, 3650 * DAY_MS),
-  ),
-  gcIntervalMs: variable(
-    'BERTH_GC_INTERVAL',
-    'gcInterval',
-    'Pause between garbage collection cycles.',
-    '1m',
-    60 * SECOND_MS,
-    durationBetween(SECOND_MS, DAY_MS),
-  ),
-  auditRetentionMs: variable(
-    'BERTH_AUDIT_RETENTION',
-    'auditRetention',
-    'How long audit events are kept (1d to 3650d). The oldest are then removed from the beginning of each chain, which is an audit event itself. For ever when it is not set.',
-    '(for ever)',
-    null as number | null,
-    durationBetween(DAY_MS, 3650 * DAY_MS),
-  ),
-  gcMaxShare: variable(
-    'BERTH_GC_MAX_SHARE',
-    'gcMaxShare',
-    'A cycle that would remove more than this percentage of a region’s blobs stops and says so (small regions under 100 blobs are exempt).',
-    '25',
-    25,
-    integerBetween(1, 100),
-  ),
+  ...LIMIT_VARIABLES,
 } as const
 
 /** Values by name, after defaults: what `config.ts` builds the configuration from. */
@@ -452,24 +257,4 @@ export type Settings = {
   readonly [Name in keyof typeof VARIABLES]:
     | (typeof VARIABLES)[Name]['defaultValue']
     | ReturnType<(typeof VARIABLES)[Name]['parse']>
-}
-
-function variable<Value, Parsed extends Value>(
-  env: string,
-  key: string,
-  description: string,
-  defaultText: string,
-  defaultValue: Value,
-  parse: (text: string) => Parsed,
-): Variable<Value> & { parse: (text: string) => Parsed } {
-  return { env, key, description, defaultText, defaultValue, secret: false, parse }
-}
-
-function secret(
-  env: string,
-  key: string,
-  description: string,
-  parse: (text: string) => string,
-): Variable<string | null> & { parse: (text: string) => string } {
-  return { env, key, description, defaultText: '(none)', defaultValue: null, secret: true, parse }
 }
