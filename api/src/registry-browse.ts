@@ -30,7 +30,11 @@ export type BrowsedRepository = z.output<typeof browsedRepository>
 
 export const browsedRepositoryPage = pageOf('BrowsedRepositoryItems', browsedRepository)
   .extend({
-    reason: z.string().nullable().describe('Why there is no list, where the other registry has none.'),
+    reason: z
+      .string()
+      .nullable()
+      .default(null)
+      .describe('Why there is no list, where the other registry has none.'),
   })
   .meta({ id: 'BrowsedRepositoryPage' })
 
