@@ -141,7 +141,9 @@ async function revokeVictim(world: ConcurrentWorld, victim: Client): Promise<voi
 
 async function countChanges({ server }: ConcurrentWorld, actor: string): Promise<number> {
   const { rows } = await sql<{ changes: number }>`
-    select count(*) as changes from audit_event where actor = ${actor}`.execute(server.db.reader)
+    select count(*) as changes from audit_event where actor = ${actor} and action <> 'access.deny'`.execute(
+    server.db.reader,
+  )
   return Number(rows[0]?.changes)
 }
 
