@@ -444,9 +444,14 @@ describe('the console tells nothing to whoever may not ask', () => {
     }
   }
 
-  /** Of each parameter of a path something that is there. A new parameter without a value here fails. */
+  /**
+   * Of each parameter of a path something that is there, or, of what only signed-in people can make, of its form: all of
+   * these callers are told 401 before anything is looked up. What people of other projects are told is in the matrix of
+   * the console (server/src/control/matrix.test.ts). A new parameter without a value here fails.
+   */
   function paramsThere(): Record<string, string> {
     return {
+      ...formsOf('a'),
       project: world.foreignProject.namespace,
       registry: `${world.foreignProject.id}-local`,
       key: world.foreignKey.id,
@@ -456,8 +461,15 @@ describe('the console tells nothing to whoever may not ask', () => {
     }
   }
 
+  function formsOf(letter: string): Record<string, string> {
+    const id = letter.repeat(20)
+    const people = { session: id, token: id, passkey: id, user: id, invitation: id, requestId: id }
+    return { ...people, namespace: id, webhook: id, delivery: '1', rule: `rule_${letter.repeat(12)}` }
+  }
+
   function paramsMissing(): Record<string, string> {
     return {
+      ...formsOf('b'),
       project: 'nobod',
       registry: 'nobody-local',
       key: mintKeyId(),

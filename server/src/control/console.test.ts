@@ -8,7 +8,6 @@ import { MAX_BODY_BYTES } from './limits.ts'
 import {
   OPERATOR_TOKEN,
   openTestConsole,
-  SETUP_TOKEN,
   type TestConsole,
 } from '../../../test/support/console/stack.ts'
 
