@@ -464,7 +464,7 @@ describe('the console tells nothing to whoever may not ask', () => {
   function formsOf(letter: string): Record<string, string> {
     const id = letter.repeat(20)
     const people = { session: id, token: id, passkey: id, user: id, invitation: id, requestId: id }
-    return { ...people, namespace: id, webhook: id, delivery: '1', rule: `rule_${letter.repeat(12)}` }
+    return { ...people, namespace: id, webhook: id, delivery: id, rule: `rule_${letter.repeat(12)}` }
   }
 
   function paramsMissing(): Record<string, string> {

@@ -5,11 +5,7 @@ import { after, before, test } from 'node:test'
 import { API_PREFIX } from '@berth/api/operations'
 import { problem, PROBLEM_MEDIA_TYPE } from '@berth/api/problem'
 import { MAX_BODY_BYTES } from './limits.ts'
-import {
-  OPERATOR_TOKEN,
-  openTestConsole,
-  type TestConsole,
-} from '../../../test/support/console/stack.ts'
+import { OPERATOR_TOKEN, openTestConsole, type TestConsole } from '../../../test/support/console/stack.ts'
 
 let opened: TestConsole
 
