@@ -45,7 +45,9 @@ describe('the quota', () => {
       assert.equal(`${answer.status} ${answer.code()}`, '403 DENIED', path)
       const { message, detail } = answer.json().errors[0]
       assert.match(message, /quota of 1000 KiB/)
-      assert.deepEqual(detail, {
+      const { requestId, ...limit } = detail
+      assert.equal(requestId, answer.headers['x-request-id'])
+      assert.deepEqual(limit, {
         limit: 'quota',
         quotaBytes: QUOTA_BYTES,
         usedBytes: 0,
