@@ -324,6 +324,7 @@ export const OPERATIONS = {
     response: repositoryDeleted,
     errors: [...REPOSITORY_ERRORS, ...DELETION_ERRORS],
     access: inProject('content.delete'),
+    stepUp: true,
   },
 
   'tags.list': {
@@ -363,6 +364,7 @@ export const OPERATIONS = {
     response: tagDeleted,
     errors: [...REPOSITORY_ERRORS, 'tag_not_found', 'tag_immutable'],
     access: inProject('content.delete'),
+    stepUp: true,
   },
   'tags.history': {
     method: 'GET',
@@ -444,6 +446,7 @@ export const OPERATIONS = {
     response: manifestDeleted,
     errors: [...REPOSITORY_ERRORS, 'manifest_not_found', 'manifest_in_use', ...DELETION_ERRORS],
     access: inProject('content.delete'),
+    stepUp: true,
   },
   'manifests.undelete': {
     method: 'POST',

@@ -254,10 +254,11 @@ describe('uploads of one key', () => {
     const refused = await start(limited)
     assert.equal(refused.status, 429)
     assert.match(refused.headers.get('retry-after') ?? '', /^[1-9]\d*$/)
+    const requestId = refused.headers.get('x-request-id')
     assert.deepEqual(errorOf(refused), {
       code: 'TOOMANYREQUESTS',
       message: `this key has ${MAX_UPLOADS} uploads open already`,
-      detail: { limit: 'uploads', maxUploads: MAX_UPLOADS },
+      detail: { limit: 'uploads', maxUploads: MAX_UPLOADS, requestId },
     })
     const atOnce = randomBlob(100_000)
     const large = await call(berth, 'POST', `/v2/acme/web/blobs/uploads/?digest=${atOnce.digest}`, {

@@ -251,8 +251,10 @@ test('a process that is killed in the middle of an upload, and one that starts a
 })
 
 async function lookAtProcess(name: string): Promise<void> {
-  const metrics = await callFor(200, berth, 'GET', '/metrics')
-  const ready = await callFor(200, berth, 'GET', '/readyz')
+  // Loopback is a trusted proxy in this configuration, so it needs the token like everybody else.
+  const authorization = `Bearer ${berth.operatorToken}`
+  const metrics = await callFor(200, berth, 'GET', '/metrics', { authorization })
+  const ready = await callFor(200, berth, 'GET', '/readyz', { authorization })
   shown.push([`metrics of the ${name}`, metrics.body], [`readiness of the ${name}`, ready.body])
   for (const { pid, cmdline, environ } of processTexts(berth.pid)) {
     shown.push([`arguments of process ${pid}`, cmdline], [`environment of process ${pid}`, environ])
