@@ -155,6 +155,7 @@ export const OPERATIONS = {
     response: project,
     errors: ['project_not_found', 'not_everywhere_yet'],
     access: inProject('project.update'),
+    stepUp: true,
   },
   'projects.delete': {
     method: 'DELETE',

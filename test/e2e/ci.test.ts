@@ -1,3 +1,4 @@
+// @tier full
 // @needs docker, podman, buildah, skopeo, openssl, curl, jq
 import assert from 'node:assert/strict'
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'

@@ -1,3 +1,4 @@
+// @tier full
 // @needs nginx
 import assert from 'node:assert/strict'
 import { chmodSync } from 'node:fs'

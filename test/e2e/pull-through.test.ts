@@ -1,3 +1,4 @@
+// @tier full
 // @needs docker, podman, skopeo, busybox, docker-registry, htpasswd, openssl
 /*
  * Images of third-party registries pulled through Berth by real engines: from Debian's docker-registry with a login

@@ -1,3 +1,4 @@
+// @tier full
 // @needs docker-registry, openssl
 // @stacks sqlite-fs
 /*

@@ -1,3 +1,4 @@
+// @tier full
 // @needs docker-registry, htpasswd, openssl
 // @stacks sqlite-fs
 /* What goes wrong with other registries: each case says why, and the stored secret reached only its own host. */

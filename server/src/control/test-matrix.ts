@@ -39,7 +39,7 @@ export const MATRIX: Readonly<Record<OperationId, MatrixRow>> = {
   'projects.list': to('anyone signed in'),
   'projects.create': to('who may create projects'),
   'projects.show': to('viewer'),
-  'projects.update': to('admin'),
+  'projects.update': confirmed('admin'),
   'projects.delete': confirmed('owner'),
 
   'members.list': to('viewer'),

@@ -1,3 +1,4 @@
+// @tier full
 // @needs versitygw
 import assert from 'node:assert/strict'
 import { randomUUID } from 'node:crypto'
