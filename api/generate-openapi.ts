@@ -1,4 +1,5 @@
 import { readFileSync, writeFileSync } from 'node:fs'
+import { createApiReference } from './src/api-reference.ts'
 import { createErrorReference } from './src/error-reference.ts'
 import { createOpenApi } from './src/openapi.ts'
 
@@ -8,6 +9,7 @@ export function generateReference(): ReadonlyMap<string, string> {
   const { version } = JSON.parse(text) as { readonly version: string }
   return new Map([
     ['./openapi.json', `${JSON.stringify(createOpenApi(version), null, 2)}\n`],
+    ['../docs/reference/api.md', createApiReference()],
     ['../docs/reference/errors.md', createErrorReference()],
   ])
 }

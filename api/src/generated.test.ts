@@ -2,10 +2,12 @@ import assert from 'node:assert/strict'
 import { readFile } from 'node:fs/promises'
 import { test } from 'node:test'
 import { generateReference } from '../generate-openapi.ts'
+import { createApiReference } from './api-reference.ts'
 import { createOpenApi } from './openapi.ts'
-import { OPERATION_IDS } from './operations.ts'
+import { OPERATION_IDS, OPERATIONS } from './operations.ts'
+import { anchorOf } from './schema-fields.ts'
 
-test('openapi.json and errors.md are what the contract says now (else run: node api/generate-openapi.ts)', async () => {
+test('openapi.json, api.md and errors.md are what the contract says now (else run: node api/generate-openapi.ts)', async () => {
   for (const [path, content] of generateReference()) {
     const stored = await readFile(new URL(`../${path}`, import.meta.url), 'utf8')
     assert.equal(stored, content, `${path} is outdated: run node api/generate-openapi.ts`)
@@ -23,4 +25,21 @@ test('every reference inside the document leads somewhere, and every operation i
     assert.notEqual(value, undefined, path)
   }
   for (const id of OPERATION_IDS) assert.ok(text.includes(`"operationId":"${id}"`), id)
+})
+
+test('the page of the API has every operation, every type that it names, and who must confirm first', () => {
+  const page = createApiReference()
+  for (const id of OPERATION_IDS) assert.equal(page.split(`(\`${id}\`)\n`).length, 2, id)
+  const headings = [...page.matchAll(/^##+ (.+)$/gm)].map(([, title = '']) => anchorOf(title))
+  const links = [...page.matchAll(/\]\(#([^)]+)\)/g)].map(([, anchor = '']) => anchor)
+  assert.ok(links.length > 100)
+  // GitHub numbers the second of two equal headings, and a link to it would lead to the first.
+  assert.deepEqual(
+    links.filter((anchor) => headings.filter((heading) => heading === anchor).length !== 1),
+    [],
+  )
+  const confirmed = OPERATION_IDS.filter((id) => 'stepUp' in OPERATIONS[id])
+  assert.ok(confirmed.length > 5)
+  assert.equal(page.split('Needs a fresh confirmation.').length - 1, confirmed.length)
+  assert.doesNotMatch(page, /undefined|\[object/)
 })
