@@ -35,3 +35,52 @@ test('values cannot break the layout', () => {
   assert.deepEqual(lines, ['NAME      SIZE', 'a�b�[31m'])
   assert.deepEqual(renderFields([['Name', 'a\nb']]), ['Name:  a�b'])
 })
+
+/** A list as long as any: an id, what is read, and what is given to other commands. */
+const KEYS = [
+  { title: 'ID', value: (row: Key) => row.id },
+  { title: 'NAME', value: (row: Key) => row.name, shrink: true },
+  { title: 'STATE', value: () => 'active' },
+  { title: 'ACTIONS', value: () => 'pull,push' },
+  { title: 'REPOSITORIES', value: () => 'web/**,tools/**', shrink: true },
+  { title: 'OF', value: (row: Key) => row.of },
+  { title: 'LAST USED', value: () => '12 minutes ago' },
+]
+interface Key {
+  readonly id: string
+  readonly name: string
+  readonly of: string
+}
+const KEY = { id: 'ndtm5sepwra0', name: 'a key with a name of some length', of: 'd473vicba28a' }
+
+for (const width of [80, 60]) {
+  test(`on ${width} columns no id is cut: what does not fit stands on an indented line`, () => {
+    const lines = renderTable(KEYS, [KEY, { ...KEY, id: 'k3v9x2m7q4ab' }], width)
+    assert.ok(
+      lines.every((line) => line.length <= width),
+      lines.join('\n'),
+    )
+    const text = lines.join('\n')
+    for (const whole of [KEY.id, 'k3v9x2m7q4ab', KEY.of, '12 minutes ago'])
+      assert.ok(text.includes(whole), text)
+    assert.match(text, /^ID .*\n {4}\w.*\nndtm5sepwra0 .*\n {4}\S/)
+  })
+
+  test(`on ${width} columns a digest is whole`, () => {
+    const digest = `sha256:${'0123456789abcdef'.repeat(4)}`
+    const columns = [
+      { title: 'DIGEST', value: () => digest },
+      { title: 'TAGS', value: (row: { tags: string }) => row.tags, shrink: true },
+      { title: 'GONE', value: () => 'in 6 days' },
+    ]
+    const lines = renderTable(columns, [{ tags: 'v1' }], width)
+    assert.ok(lines.some((line) => line.startsWith(digest)))
+    assert.match(lines.at(-1) ?? '', /^ {4}.*in 6 days$/)
+    assert.ok(lines.every((line) => line.length <= Math.max(width, digest.length)))
+  })
+}
+
+test('what may be cut is cut before a row takes a second line', () => {
+  const lines = renderTable(KEYS.slice(0, 3), [KEY], 40)
+  assert.deepEqual(lines.slice(1), ['ndtm5sepwra0  a key with a name…  active'])
+})

@@ -4,17 +4,26 @@ export interface Column<Row> {
   readonly title: string
   readonly value: (row: Row) => string
   readonly align?: 'right'
-  /** Shortened first when the terminal is too narrow. */
+  /**
+   * May be cut when the terminal is too narrow: text that is only read. What is given to another command (an id, a
+   * digest, a name that is a reference) is never cut, so its column says nothing here.
+   */
   readonly shrink?: boolean
 }
 
 const GAP = '  '
+/** What does not fit beside the others stands below them, this far in. */
+const INDENT = '    '
+/** As far as a column is cut for a row to stay on one line. */
 const MIN_WIDTH = 8
+/** As far as it is cut where a row takes several lines anyhow. */
+const COMFORTABLE_WIDTH = 20
 const ELLIPSIS = '…'
 
 /**
- * Lays rows out in columns. With a width, columns that may shrink are cut until a line fits; null keeps everything,
- * for pipes and files.
+ * Lays rows out in columns. With a width, columns that may shrink are cut until a row fits on a line; where that is not
+ * enough, its last columns go to indented lines below. Only a value that may not be cut and is wider than the terminal
+ * makes a line longer. Null keeps a row on one line and cuts nothing, for pipes and files.
  */
 export function renderTable<Row>(
   columns: readonly Column<Row>[],
@@ -25,26 +34,62 @@ export function renderTable<Row>(
     columns.map(({ title }) => title),
     ...rows.map((row) => columns.map(({ value }) => printable(value(row)))),
   ]
-  const widths = columns.map((_, i) => Math.max(...cells.map((line) => line[i]?.length ?? 0)))
-  if (width !== null) shrink(columns, widths, width)
-  return cells.map((line) =>
-    line
-      .map((cell, i) => pad(cut(cell, widths[i] ?? 0), widths[i] ?? 0, columns[i]?.align))
-      .join(GAP)
-      .trimEnd(),
+  const laidOut = columns.map((column, i) => ({
+    index: i,
+    align: column.align,
+    mayShrink: column.shrink === true,
+    width: Math.max(...cells.map((line) => line[i]?.length ?? 0)),
+  }))
+  const lines = width === null ? [laidOut] : layOut(laidOut, width)
+  return cells.flatMap((row) =>
+    lines.flatMap((line, number) => {
+      const text = line
+        .map(({ index, align, width: cellWidth }) => pad(cut(row[index] ?? '', cellWidth), cellWidth, align))
+        .join(GAP)
+        .trimEnd()
+      if (number === 0) return [text]
+      return text === '' ? [] : [INDENT + text]
+    }),
   )
 }
 
-function shrink<Row>(columns: readonly Column<Row>[], widths: number[], width: number): void {
-  const total = () => widths.reduce((sum, each) => sum + each, 0) + GAP.length * (widths.length - 1)
-  for (const mayShrink of [true, false]) {
-    while (total() > width) {
-      const candidates = widths.map((each, i) => ((columns[i]?.shrink ?? false) === mayShrink ? each : 0))
-      const widest = candidates.indexOf(Math.max(...candidates))
-      if ((candidates[widest] ?? 0) <= MIN_WIDTH) break
-      widths[widest] = (widths[widest] ?? 0) - 1
-    }
+interface LaidOut {
+  readonly index: number
+  readonly align: 'right' | undefined
+  readonly mayShrink: boolean
+  readonly width: number
+}
+
+function layOut(columns: readonly LaidOut[], width: number): LaidOut[][] {
+  if (lengthOf(columns, MIN_WIDTH) <= width) return [shrink(columns, width, MIN_WIDTH)]
+  const lines: LaidOut[][] = [[]]
+  const roomOf = (line: number) => (line === 0 ? width : width - INDENT.length)
+  for (const column of columns) {
+    const line = lines.at(-1) ?? []
+    const fits = lengthOf([...line, column], COMFORTABLE_WIDTH) <= roomOf(lines.length - 1)
+    if (fits || line.length === 0) line.push(column)
+    else lines.push([column])
   }
+  return lines.map((line, number) => shrink(line, roomOf(number), MIN_WIDTH))
+}
+
+/** Length of a line whose columns are cut as far as `minWidth` where they may be; `Infinity`: not at all. */
+function lengthOf(columns: readonly LaidOut[], minWidth: number): number {
+  const widths = columns.map(({ mayShrink, width }) => (mayShrink ? Math.min(width, minWidth) : width))
+  return widths.reduce((sum, each) => sum + each, 0) + GAP.length * (widths.length - 1)
+}
+
+/** Takes from the widest column that may shrink until the line fits, or none is wide enough. */
+function shrink(columns: readonly LaidOut[], width: number, minWidth: number): LaidOut[] {
+  const shrunk = [...columns]
+  for (let excess = lengthOf(columns, Infinity) - width; excess > 0; excess--) {
+    const candidates = shrunk.map((column) => (column.mayShrink ? column.width : 0))
+    const widest = candidates.indexOf(Math.max(...candidates))
+    const column = shrunk[widest]
+    if (column === undefined || (candidates[widest] ?? 0) <= minWidth) break
+    shrunk[widest] = { ...column, width: column.width - 1 }
+  }
+  return shrunk
 }
 
 function cut(text: string, width: number): string {

@@ -42,9 +42,9 @@ export const defineAudit: Define = (parent, io) => {
           { title: 'WHEN', value: (row) => formatRelative(row.at, io.nowMs()) },
           { title: 'WHO', value: (row) => row.actor },
           { title: 'ACTION', value: (row) => row.action },
-          { title: 'TARGET', value: (row) => row.target, shrink: true },
+          { title: 'TARGET', value: (row) => row.target },
           { title: 'WHERE', value: (row) => row.source },
-          { title: 'REQUEST', value: (row) => row.requestId, shrink: true },
+          { title: 'REQUEST', value: (row) => row.requestId },
         ],
         'There are no events.',
       )

@@ -1,6 +1,6 @@
 import type { GcReport, GcStatus } from '@berth/api/gc'
 import { type Define, leaf, withSession } from '../command.ts'
-import { formatBytes, formatRelative, shortDigest } from '../format.ts'
+import { formatBytes, formatRelative } from '../format.ts'
 import { outputWidth } from '../io.ts'
 import { show } from '../output.ts'
 import { inRegion, type RegionOptions } from '../region-option.ts'
@@ -99,8 +99,8 @@ function previewLines(
   const table = renderTable(
     [
       { title: 'WHAT', value: (row) => row.kind },
-      { title: 'REPOSITORY', value: (row) => row.repository ?? '', shrink: true },
-      { title: 'DIGEST', value: (row) => (row.digest === null ? '' : shortDigest(row.digest)) },
+      { title: 'REPOSITORY', value: (row) => row.repository ?? '' },
+      { title: 'DIGEST', value: (row) => row.digest ?? '' },
       {
         title: 'SIZE',
         value: (row) => (row.sizeBytes === null ? '' : formatBytes(row.sizeBytes)),

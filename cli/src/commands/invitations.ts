@@ -115,10 +115,10 @@ function whatAs({ role, operator }: Invitation): string {
 function invitationColumns(nowMs: number) {
   return [
     { title: 'ID', value: (row: Invitation) => row.id },
-    { title: 'E-MAIL', value: (row: Invitation) => row.email, shrink: true },
+    { title: 'E-MAIL', value: (row: Invitation) => row.email },
     { title: 'ROLE', value: (row: Invitation) => row.role ?? (row.operator ? 'operator' : 'none') },
     { title: 'STATE', value: (row: Invitation) => row.state },
     { title: 'EXPIRES', value: (row: Invitation) => formatRelative(row.expiresAt, nowMs) },
-    { title: 'INVITED BY', value: (row: Invitation) => row.createdBy, shrink: true },
+    { title: 'INVITED BY', value: (row: Invitation) => row.createdBy },
   ]
 }

@@ -171,7 +171,7 @@ function keyColumns(nowMs: number) {
     { title: 'STATE', value: (row: ApiKey) => row.state },
     { title: 'ACTIONS', value: (row: ApiKey) => row.actions.join(',') },
     { title: 'REPOSITORIES', value: (row: ApiKey) => row.repositories.join(','), shrink: true },
-    { title: 'OF', value: (row: ApiKey) => row.userId ?? 'project', shrink: true },
+    { title: 'OF', value: (row: ApiKey) => row.userId ?? 'project' },
     { title: 'EXPIRES', value: (row: ApiKey) => expiryText(row, nowMs) },
     { title: 'LAST USED', value: (row: ApiKey) => formatRelative(row.lastUsedAt, nowMs) },
   ]

@@ -27,7 +27,7 @@ export const defineManifests: Define = (parent, io) => {
             session,
             await readList(session.client, 'manifests.list', input, options),
             [
-              { title: 'DIGEST', value: (row) => shortDigest(row.digest) },
+              { title: 'DIGEST', value: (row) => row.digest },
               { title: 'KIND', value: (row) => row.kind },
               { title: 'TAGS', value: (row) => row.tags.join(','), shrink: true },
               { title: 'CREATED', value: (row) => formatRelative(row.createdAt, io.nowMs()) },
@@ -122,7 +122,7 @@ function deletionText(
 }
 
 const REFERRER_COLUMNS = [
-  { title: 'DIGEST', value: (row: { digest: string }) => shortDigest(row.digest) },
+  { title: 'DIGEST', value: (row: { digest: string }) => row.digest },
   {
     title: 'TYPE',
     value: (row: { artifactType: string | null; mediaType: string }) => row.artifactType ?? row.mediaType,
@@ -176,7 +176,7 @@ function descriptorTable(descriptors: Descriptors): string[] {
   if (descriptors.length === 0) return []
   return renderTable<Descriptors[number]>(
     [
-      { title: 'DIGEST', value: (row) => shortDigest(row.digest) },
+      { title: 'DIGEST', value: (row) => row.digest },
       { title: 'SIZE', value: (row) => formatBytes(row.sizeBytes), align: 'right' },
       { title: 'PLATFORM', value: (row) => platformText(row.platform) ?? '' },
       { title: 'TYPE', value: (row) => row.mediaType },

@@ -25,11 +25,11 @@ export const defineRepos: Define = (parent, io) => {
             session,
             await readList(session.client, 'repositories.list', input, options),
             [
-              { title: 'REPOSITORY', value: (row) => row.name, shrink: true },
+              { title: 'REPOSITORY', value: (row) => row.name },
               { title: 'REGION', value: (row) => row.region },
               { title: 'PULL', value: (row) => (row.public ? 'public' : 'with a key') },
               { title: 'CREATED', value: (row) => formatRelative(row.createdAt, io.nowMs()) },
-              { title: 'ADDRESS', value: (row) => row.address, shrink: true },
+              { title: 'ADDRESS', value: (row) => row.address },
             ],
             'There are no repositories. One is created by its first push.',
           )

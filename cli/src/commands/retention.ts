@@ -2,7 +2,7 @@ import type { Policies, RetentionReport, RetentionRule, RetentionVerdict } from 
 import { CliError } from '../cli-error.ts'
 import { type Define, leaf, listOption, withListOptions, withSession } from '../command.ts'
 import { confirmByName } from '../confirm.ts'
-import { formatBytes, formatRelative, parseSeconds, shortDigest } from '../format.ts'
+import { formatBytes, formatRelative, parseSeconds } from '../format.ts'
 import type { Io } from '../io.ts'
 import { outputWidth } from '../io.ts'
 import { show, showList } from '../output.ts'
@@ -179,7 +179,7 @@ function describeRules(retention: Policies['retention'], width: number | null): 
   const { rules, untagged } = retention
   const table = renderTable<RetentionRule>(
     [
-      { title: 'RULE', value: (rule) => rule.name, shrink: true },
+      { title: 'RULE', value: (rule) => rule.name },
       { title: 'REPOSITORIES', value: (rule) => rule.repositories.join(', '), shrink: true },
       { title: 'TAGS', value: (rule) => rule.tags.join(', '), shrink: true },
       { title: 'KEEPS', value: keepsText, shrink: true },
@@ -205,11 +205,11 @@ function keepsText({ keepLast, keepPushedWithinDays, keepPulledWithinDays }: Ret
 
 function verdictColumns(io: Io) {
   return [
-    { title: 'REPOSITORY', value: (row: RetentionVerdict) => row.repository, shrink: true },
-    { title: 'TAG', value: (row: RetentionVerdict) => row.tag ?? '(none)', shrink: true },
-    { title: 'DIGEST', value: (row: RetentionVerdict) => shortDigest(row.digest) },
+    { title: 'REPOSITORY', value: (row: RetentionVerdict) => row.repository },
+    { title: 'TAG', value: (row: RetentionVerdict) => row.tag ?? '(none)' },
+    { title: 'DIGEST', value: (row: RetentionVerdict) => row.digest },
     { title: '', value: (row: RetentionVerdict) => (row.keep ? 'keep' : 'REMOVE') },
-    { title: 'RULE', value: (row: RetentionVerdict) => row.rule ?? '', shrink: true },
+    { title: 'RULE', value: (row: RetentionVerdict) => row.rule ?? '' },
     { title: 'WHY', value: (row: RetentionVerdict) => row.reason, shrink: true },
     { title: 'PULLED', value: (row: RetentionVerdict) => formatRelative(row.lastPulledAt, io.nowMs()) },
   ]

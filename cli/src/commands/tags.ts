@@ -25,7 +25,7 @@ export const defineTags: Define = (parent, io) => {
             session,
             await readList(session.client, 'tags.list', input, options),
             [
-              { title: 'TAG', value: (row) => row.name, shrink: true },
+              { title: 'TAG', value: (row) => row.name },
               { title: 'DIGEST', value: (row) => shortDigest(row.digest) },
               { title: 'VERSION', value: (row) => String(row.version), align: 'right' },
               { title: 'UPDATED', value: (row) => formatRelative(row.updatedAt, io.nowMs()) },
@@ -53,10 +53,10 @@ export const defineTags: Define = (parent, io) => {
         await readList(session.client, 'tags.history', { params, query: inRegion(options) }, options),
         [
           { title: 'VERSION', value: (row) => String(row.version), align: 'right' },
-          { title: 'DIGEST', value: (row) => (row.digest === null ? '(deleted)' : shortDigest(row.digest)) },
+          { title: 'DIGEST', value: (row) => (row.digest === null ? '(deleted)' : row.digest) },
           { title: 'MANIFEST', value: (row) => row.manifest ?? '' },
           { title: 'WHEN', value: (row) => formatRelative(row.at, io.nowMs()) },
-          { title: 'BY', value: (row) => row.actor, shrink: true },
+          { title: 'BY', value: (row) => row.actor },
         ],
         'There was never such a tag.',
       )

@@ -23,7 +23,7 @@ export const defineTrash: Define = (parent, io) => {
         session,
         await readList(session.client, 'trash.list', input, options),
         [
-          { title: 'DIGEST', value: (row) => row.digest, shrink: true },
+          { title: 'DIGEST', value: (row) => row.digest },
           { title: 'KIND', value: (row) => row.kind },
           { title: 'HAD TAGS', value: (row) => row.tags.join(','), shrink: true },
           { title: 'DELETED', value: (row) => formatRelative(row.deletedAt, io.nowMs()) },

@@ -43,7 +43,7 @@ export const defineUsage: Define = (parent, io) => {
           session,
           await readList(session.client, 'usage.repositories', input, options),
           [
-            { title: 'REPOSITORY', value: (row) => row.name, shrink: true },
+            { title: 'REPOSITORY', value: (row) => row.name },
             { title: 'REGION', value: (row) => row.region },
             { title: 'UNIQUE', value: (row) => formatBytes(row.uniqueBytes), align: 'right' },
             { title: 'SHARED', value: (row) => formatBytes(row.sharedBytes), align: 'right' },
