@@ -1,10 +1,25 @@
-/** Types whose names do not follow from the action alone. */
+/** Types whose names do not follow from the action alone. Receivers rely on them: once published they stay. */
 const NAMED: Readonly<Record<string, string>> = {
-  'manifest.undelete': 'berth.manifest.restored',
-  'tag.undelete': 'berth.tag.restored',
   'access.deny': 'berth.access.denied',
-  'member.leave': 'berth.member.left',
   'api_key.end_overlap': 'berth.api_key.overlap_ended',
+  'api_key.expired': 'berth.api_key.expired',
+  'api_key.expiring': 'berth.api_key.expiring',
+  'ci_token.sign_in': 'berth.ci_token.signed_in',
+  'device.deny': 'berth.device.denied',
+  'installation.setup': 'berth.installation.set_up',
+  'manifest.undelete': 'berth.manifest.restored',
+  'member.leave': 'berth.member.left',
+  'person.make_operator': 'berth.person.made_operator',
+  'person.password_changed': 'berth.person.password_changed',
+  'person.password_reset_created': 'berth.person.password_reset_created',
+  'project.release_namespace': 'berth.project.namespace_released',
+  'registry_credential.shown': 'berth.registry_credential.shown',
+  'session.sign_in': 'berth.session.signed_in',
+  'session.sign_in_failed': 'berth.session.sign_in_failed',
+  'tag.undelete': 'berth.tag.restored',
+  'vault.begin_rekey': 'berth.vault.rekey_begun',
+  'vault.change_root_key': 'berth.vault.root_key_changed',
+  'vault.end_rekey': 'berth.vault.rekey_ended',
   'webhook.rotate_secret': 'berth.webhook.secret_rotated',
 }
 
@@ -35,9 +50,8 @@ export function eventTypeOf(action: string, detail: Readonly<Record<string, unkn
   return dot === -1 ? null : `berth.${action.slice(0, dot)}.${pastOf(action.slice(dot + 1))}`
 }
 
-/** `create` → `created`, `push` → `pushed`; what is past already stays. */
+/** `create` → `created`, `push` → `pushed`: of regular verbs. */
 function pastOf(verb: string): string {
-  if (verb.endsWith('ed') || verb.endsWith('n')) return verb
   return verb.endsWith('e') ? `${verb}d` : `${verb}ed`
 }
 
