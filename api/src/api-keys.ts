@@ -90,10 +90,13 @@ export const apiKeyCreate = z
 
 export type ApiKeyCreate = z.output<typeof apiKeyCreate>
 
-/** A ready command per region's host. The key goes in through standard input, never through the arguments. */
+/**
+ * A ready command per host: each region's, and the one without a region when the key is good in all of them. The key
+ * goes in through standard input, never through the arguments.
+ */
 export const loginCommand = z
   .object({
-    region: z.string(),
+    region: z.string().nullable().describe('Null: the host that leads to the home region.'),
     host: z.string(),
     username: z.literal('api'),
     command: z.string().describe('Shell line that logs docker in.'),

@@ -42,6 +42,10 @@ export const project = z
     publicRepositories,
     allowSparseIndexes,
     homeRegion,
+    registryHost: z
+      .string()
+      .nullable()
+      .describe('Host and port that lead to the home region whichever it is; null: there is no such host.'),
     role: z
       .enum(ROLES)
       .nullable()

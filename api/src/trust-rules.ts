@@ -165,7 +165,9 @@ export const ciSnippetQuery = z.strictObject({
     .enum(['key', 'keyless'])
     .default('keyless')
     .describe('With an API key, or with the CI service’s own tokens.'),
-  region: regionId.optional().describe('Default: the first region.'),
+  region: regionId
+    .optional()
+    .describe('Default: the host without a region when there is one, else the first region.'),
   image: repositoryPath.optional().describe('Repository below the namespace. Default: `app`.'),
 })
 
@@ -175,7 +177,7 @@ export const ciSnippet = z
   .object({
     provider: z.enum(SNIPPET_PROVIDERS),
     mode: z.enum(['key', 'keyless']),
-    region: z.string(),
+    region: z.string().describe('Where the image ends up.'),
     host: z.string(),
     image: z.string().describe('Full name of the repository, as image references begin.'),
     fileName: z.string().describe('Where the snippet belongs.'),

@@ -25,7 +25,14 @@ export const whoamiPrincipal = z
 export const whoami = z
   .object({
     principal: whoamiPrincipal,
-    installation: z.object({ id: z.string(), version: z.string() }),
+    installation: z.object({
+      id: z.string(),
+      version: z.string(),
+      registryHost: z
+        .string()
+        .nullable()
+        .describe('Host and port without a region, which lead each project to its home region; null: none.'),
+    }),
   })
   .meta({ id: 'Whoami' })
 

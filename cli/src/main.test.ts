@@ -105,6 +105,10 @@ test('a project is created, listed, changed, renamed and shown', async () => {
   assert.match(await ok(['projects', 'list']), /^NAMESPACE .*\n(.*\n)*web-shop +Web Shop +10 GiB +just now\n/)
   await ok(['projects', 'set', 'web-shop', '--quota', 'none', '--private'])
   await ok(['projects', 'rename', 'web-shop', 'Shop'])
+  assert.match(
+    await ok(['projects', 'show', 'web-shop']),
+    /Home region: +near\nHost of it: +registry\.example\n/,
+  )
   const shown = await json<{ name: string; quotaBytes: number | null; publicRepositories: string[] }>([
     'projects',
     'show',
@@ -208,6 +212,7 @@ test('garbage collection, regions and registries', async () => {
   )
   assert.match(await ok(['gc', 'run']), /near: done\. Looked at 2\./)
   assert.match(await ok(['regions', 'list']), /near +Near +near\.example:5000\nfar +Far Away +far\.example/)
+  assert.match((await berth(['regions', 'list'])).stderr, /^registry\.example leads to the home region/)
   await ok(['projects', 'create', 'registries'])
   assert.match(
     await ok(['registries', 'list', '--project', 'registries']),

@@ -129,6 +129,10 @@ async function createControl(
   return {
     installation: { id: installation.id, version },
     consoleUrl: config.consoleUrl,
+    sharedHost:
+      config.registryHost === null
+        ? null
+        : { host: config.registryHost, origin: `${config.scheme}://${config.registryHost}` },
     db,
     regions: new Map(regions.map((region) => [region.id, toControlRegion(region, config)])),
     operatorAuth: installation.operatorAuth,

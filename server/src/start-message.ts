@@ -7,6 +7,8 @@ export function describeStart(config: Config): string {
   if (config.role !== 'region') lines.push(`  Console    ${config.consoleUrl}`)
   if (config.role !== 'control') {
     for (const region of config.regions) lines.push(`  Registry   ${region.host}  (region ${region.name})`)
+    if (config.registryHost !== null)
+      lines.push(`  Registry   ${config.registryHost}  (home region of each project)`)
   }
   return `${[...lines, '', ''].join('\n')}`
 }

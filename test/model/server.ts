@@ -287,6 +287,7 @@ function createControl(parts: Parts): ControlRuntime {
   return {
     installation: { id: installation.id, version: 'test' },
     consoleUrl: 'http://console.example',
+    sharedHost: null,
     db: withClock(parts.controlDb, clock),
     regions: new Map([[REGION.id, region]]),
     operatorAuth: installation.operatorAuth,

@@ -51,7 +51,7 @@ export const defineCi: Define = (parent, io) => {
         .choices(['key', 'keyless'])
         .default('keyless'),
     )
-    .option('--region <region>', 'default: the first')
+    .option('--region <region>', 'default: the host without a region when there is one, else the first')
     .option('--image <repository>', 'repository below the namespace (default: app)')
     .action(
       withSession<{

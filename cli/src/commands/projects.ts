@@ -150,6 +150,7 @@ function describeProject(nowMs: number): (project: Project) => string[] {
       ['Name', project.name],
       ['Id', project.id],
       ['Home region', project.homeRegion],
+      ...(project.registryHost === null ? [] : [['Host of it', project.registryHost] as const]),
       ['Your role', project.role ?? 'none'],
       ['Quota', quotaText(project)],
       ['Public', project.publicRepositories.length === 0 ? 'nothing' : project.publicRepositories.join(', ')],

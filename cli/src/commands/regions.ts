@@ -1,6 +1,8 @@
 import { type Define, leaf, withListOptions, withSession } from '../command.ts'
+import { note } from '../io.ts'
 import { showList } from '../output.ts'
 import { type ListOptions, readList } from '../paging.ts'
+import type { Session } from '../session.ts'
 
 /** `regions …` */
 export const defineRegions: Define = (parent, io) => {
@@ -18,6 +20,12 @@ export const defineRegions: Define = (parent, io) => {
         ],
         'There are no regions.',
       )
+      if (session.options.json !== true) await noteSharedHost(session)
     }),
   )
+}
+
+async function noteSharedHost({ client, io }: Session): Promise<void> {
+  const { registryHost } = (await client.call('whoami', {})).installation
+  if (registryHost !== null) note(io, `${registryHost} leads to the home region of each project.`)
 }

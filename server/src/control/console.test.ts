@@ -303,6 +303,18 @@ test('/ says what this is, without a script and without projects', async () => {
   assert.doesNotMatch(response.body, /<script|top-secret/)
 })
 
+test('/ shows the host without a region when there is one', async () => {
+  const { body } = await opened.app.inject({ url: '/' })
+  assert.match(body, /Home region of each project<\/td><td><code>registry\.example</)
+  assert.match(body, /docker login registry\.example -u api/)
+  const { createConsole } = await import('./console.ts')
+  const app = await createConsole({ ...opened.runtime, sharedHost: null })
+  const without = await app.inject({ url: '/' })
+  assert.doesNotMatch(without.body, /registry\.example|Home region/)
+  assert.match(without.body, /docker login near\.example:5000 -u api/)
+  await app.close()
+})
+
 test('over a socket: a body is asked for only after the caller is known', async () => {
   const [unknown, known] = await Promise.all([
     sendExpecting(''),

@@ -51,6 +51,8 @@ export interface ControlRuntime {
   /** Origin of the console as people reach it, such as `https://console.example`. */
   readonly consoleUrl: string
   readonly db: Database<ControlSchema>
+  /** The host without a region, which leads each project to its home region; null: there is none. */
+  readonly sharedHost: { readonly host: string; readonly origin: string } | null
   /** By id, in the order of the configuration. */
   readonly regions: ReadonlyMap<string, ControlRegion>
   readonly operatorAuth: OperatorAuth

@@ -239,6 +239,7 @@ function createRuntime(options: {
   return {
     installation: { id: 'test-installation', version: '0.0.0-test' },
     consoleUrl: 'http://console.example',
+    sharedHost: { host: 'registry.example', origin: 'https://registry.example' },
     db,
     regions: new Map(regions.map((region) => [region.region.id, region])),
     operatorAuth: createOperatorAuth(TOKEN_KEY, hashToken(TOKEN_KEY, OPERATOR_TOKEN)),

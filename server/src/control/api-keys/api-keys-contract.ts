@@ -46,8 +46,12 @@ export function describeApiKeys(name: string, open: () => Promise<TestConsole>):
       assert.deepEqual(created.actions, ['pull', 'push'])
       assert.deepEqual(created.repositories, ['**'])
       assert.deepEqual(
-        created.login.map(({ command }) => command),
-        ['docker login near.example:5000 -u api', 'docker login far.example -u api'],
+        created.login.map(({ region, command }) => [region, command]),
+        [
+          ['near', 'docker login near.example:5000 -u api'],
+          ['far', 'docker login far.example -u api'],
+          [null, 'docker login registry.example -u api'],
+        ],
       )
       assert.equal(await works(created.key, 'near'), true)
       assert.equal(await works(created.key, 'far'), true)
@@ -61,6 +65,22 @@ export function describeApiKeys(name: string, open: () => Promise<TestConsole>):
         assert.equal(text.includes(secret), false)
         assert.equal(text.includes(OPERATOR_TOKEN), false)
       }
+    })
+
+    test('without a host for all regions there is no command for one', async () => {
+      const app = await createConsole({ ...opened.runtime, sharedHost: null })
+      const response = await app.inject({
+        method: 'POST',
+        url: '/api/v1/projects/keys/api-keys',
+        headers: { authorization: `Bearer ${OPERATOR_TOKEN}` },
+        payload: { name: 'no shared host' },
+      })
+      const { login } = OPERATIONS['apiKeys.create'].response.parse(response.json())
+      assert.deepEqual(
+        login.map(({ region }) => region),
+        ['near', 'far'],
+      )
+      await app.close()
     })
 
     test('the scope of a key is checked and kept', async () => {

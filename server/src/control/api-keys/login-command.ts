@@ -5,13 +5,13 @@ import type { loginCommand } from '@berth/api/api-keys'
 export const API_KEY_USERNAME = 'api'
 
 /**
- * The shell line that logs docker in to each region. It asks for the key: an argument would be readable by every
- * process of the machine.
+ * The shell line that logs docker in to each host; `id` is null for the one without a region. It asks for the key: an
+ * argument would be readable by every process of the machine.
  */
 export function loginCommands(
-  regions: readonly { readonly id: string; readonly host: string }[],
+  places: readonly { readonly id: string | null; readonly host: string }[],
 ): z.output<typeof loginCommand>[] {
-  return regions.map(({ id, host }) => ({
+  return places.map(({ id, host }) => ({
     region: id,
     host,
     username: API_KEY_USERNAME,

@@ -122,7 +122,10 @@ function withSecret(
   const regions = [...runtime.regions.values()]
     .map(({ region }) => region)
     .filter(({ id }) => key.regions.length === 0 || key.regions.includes(id))
-  return { ...key, key: text, login: loginCommands(regions), propagation }
+  // A key of some regions alone would sign in there and then fail for projects that are at home elsewhere.
+  const shared =
+    runtime.sharedHost === null || key.regions.length > 0 ? [] : [{ id: null, host: runtime.sharedHost.host }]
+  return { ...key, key: text, login: loginCommands([...regions, ...shared]), propagation }
 }
 
 /** What a key may do: what was asked for; for a member's own key no more than the role allows. */

@@ -1,6 +1,9 @@
 import { ApiError } from '@berth/api/errors'
+import type { ProjectRow } from '../../metastore/control-schema.ts'
 import type { HandlersOf } from '../handler.ts'
 import { defaultAudience } from '../trust-rules/service.ts'
+import { homeRegionOf } from '../projects/service.ts'
+import type { ControlRuntime } from '../runtime.ts'
 import { shellLines } from './shell-lines.ts'
 import { WORKFLOW_FILES } from './workflow-files.ts'
 
@@ -9,10 +12,7 @@ const DEFAULT_IMAGE = 'app'
 export const ciSnippetHandlers: HandlersOf<'ci.snippet'> = {
   'ci.snippet': async ({ runtime, project }, { query }) => {
     const { provider, mode } = query
-    const found =
-      query.region === undefined ? [...runtime.regions.values()][0] : runtime.regions.get(query.region)
-    if (found === undefined) throw new ApiError('region_not_found')
-    const { id, host, origin } = found.region
+    const { id, host, origin } = placeOf(runtime, project, query.region)
     const { namespace } = project
     const image = `${host}/${namespace}/${query.image ?? DEFAULT_IMAGE}`
     const place = { host, origin, namespace, image, audience: defaultAudience(runtime, project) }
@@ -28,4 +28,14 @@ export const ciSnippetHandlers: HandlersOf<'ci.snippet'> = {
       setup: [...setup],
     }
   },
+}
+
+/** The region asked for; else the host that leads to the home region, when there is one; else the first region. */
+function placeOf(runtime: ControlRuntime, project: ProjectRow, region: string | undefined) {
+  const { regions, sharedHost } = runtime
+  if (region === undefined && sharedHost !== null)
+    return { id: homeRegionOf(runtime, project), ...sharedHost }
+  const found = region === undefined ? [...regions.values()][0] : regions.get(region)
+  if (found === undefined) throw new ApiError('region_not_found')
+  return found.region
 }

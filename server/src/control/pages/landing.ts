@@ -1,10 +1,12 @@
 import type { ControlRuntime } from '../runtime.ts'
+import { exampleHost } from './example-host.ts'
 import { html, renderPage } from './html.ts'
 
 /** What `/` shows to anybody: what this is and how to go on. No project, no secret. */
 export function renderLanding(runtime: ControlRuntime): string {
   const regions = [...runtime.regions.values()].map(({ region }) => region)
-  const host = regions[0]?.host ?? 'localhost:5000'
+  const host = exampleHost(runtime)
+  const { sharedHost } = runtime
   return renderPage(
     'Berth',
     html`<main>
@@ -13,7 +15,7 @@ export function renderLanding(runtime: ControlRuntime): string {
 <h2>Registry hosts</h2>
 <table>
 <thead><tr><th>Region</th><th>Host</th></tr></thead>
-<tbody>${regions.map((region) => html`<tr><td>${region.name}</td><td><code>${region.host}</code></td></tr>`)}</tbody>
+<tbody>${regions.map((region) => html`<tr><td>${region.name}</td><td><code>${region.host}</code></td></tr>`)}${sharedHost === null ? '' : html`<tr><td>Home region of each project</td><td><code>${sharedHost.host}</code></td></tr>`}</tbody>
 </table>
 <h2>Push and pull with an API key</h2>
 <pre><code>docker login ${host} -u api

@@ -7,6 +7,7 @@ import { describeMistakes, newPersonForm, preparePerson } from '../people/create
 import { MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH } from '../people/limits.ts'
 import { signInWithPassword } from '../people/sign-in.ts'
 import type { ControlRuntime } from '../runtime.ts'
+import { exampleHost } from './example-host.ts'
 import { html } from './html.ts'
 import type { PageAnswer, PageContext } from './page.ts'
 import { alertOf } from './sign-in.ts'
@@ -89,7 +90,7 @@ ${formToken}<input type="hidden" name="token" value="${token}">
 }
 
 function renderWelcome(runtime: ControlRuntime, name: string, namespace: string | null): PageAnswer {
-  const host = [...runtime.regions.values()][0]?.region.host ?? 'localhost:5000'
+  const host = exampleHost(runtime)
   const project = namespace ?? 'my-project'
   const create = namespace === null ? html`berth projects create ${project}\n` : html``
   const body = html`<main>

@@ -61,7 +61,7 @@ export function describeSignIn(name: string, open: () => Promise<TestConsole>): 
       const made = await browser.submit({ ...FIRST_PERSON, email: ' ADA@Example.org ' })
       assert.equal(made.status, 200, made.html)
       assert.match(made.html, /berth login http:\/\/console\.example/)
-      assert.match(made.html, /docker login near\.example:5000 -u api/)
+      assert.match(made.html, /docker login registry\.example -u api/)
       assert.doesNotMatch(made.html, new RegExp(`<script|${OPERATOR_TOKEN}|${SETUP_TOKEN}|brth_`))
 
       const me = (await (await browser.fetch(WHOAMI)).json()) as { principal: Record<string, unknown> }

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict'
 import { after, before, describe, test } from 'node:test'
 import { ApiError, type ApiErrorCode } from '@berth/api/errors'
 import { OPERATIONS } from '@berth/api/operations'
-import type { TestConsole } from '../../../../test/support/console/stack.ts'
+import { createConsole } from '../console.ts'
+import { OPERATOR_TOKEN, type TestConsole } from '../../../../test/support/console/stack.ts'
 import { pushImage } from '../../../../test/support/console/content.ts'
 
 /** Projects, through the console: the same on every metadata database. */
@@ -38,6 +39,21 @@ export function describeProjects(name: string, open: () => Promise<TestConsole>)
       for (const region of [opened.near, opened.far]) {
         assert.equal((await region.access.projectByNamespace('my-cafe-app'))?.id, project.id)
       }
+    })
+
+    test('the host without a region is shown with each project, and is null when there is none', async () => {
+      const { registryHost } = await createProject('with-host')
+      assert.equal(registryHost, 'registry.example')
+      const params = { project: 'with-host' }
+      assert.equal((await opened.client.call('projects.show', { params })).registryHost, 'registry.example')
+      assert.equal((await opened.client.call('whoami', {})).installation.registryHost, 'registry.example')
+      const app = await createConsole({ ...opened.runtime, sharedHost: null })
+      const headers = { authorization: `Bearer ${OPERATOR_TOKEN}` }
+      const shown = await app.inject({ url: '/api/v1/projects/with-host', headers })
+      assert.equal(OPERATIONS['projects.show'].response.parse(shown.json()).registryHost, null)
+      const whoami = await app.inject({ url: '/api/v1/whoami', headers })
+      assert.equal(OPERATIONS['whoami'].response.parse(whoami.json()).installation.registryHost, null)
+      await app.close()
     })
 
     test('a namespace that is taken is refused when asked for, and numbered when made from the name', async () => {

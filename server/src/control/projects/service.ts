@@ -34,6 +34,7 @@ export function toProject(runtime: ControlRuntime, row: ProjectRow, role: Role |
     publicRepositories: JSON.parse(row.public_repositories) as string[],
     allowSparseIndexes: row.allow_sparse_indexes === 1,
     homeRegion: homeRegionOf(runtime, row),
+    registryHost: runtime.sharedHost?.host ?? null,
     role,
     createdAt: toTimestamp(row.created_at),
   }
@@ -76,7 +77,7 @@ export async function createProject(
 }
 
 /** The first region is everybody's home until another one is chosen; so is it when the chosen one is not served any more. */
-function homeRegionOf({ regions }: ControlRuntime, { home_region_id: chosen }: ProjectRow): string {
+export function homeRegionOf({ regions }: ControlRuntime, { home_region_id: chosen }: ProjectRow): string {
   if (chosen !== null && regions.has(chosen)) return chosen
   return regions.keys().next().value ?? ''
 }

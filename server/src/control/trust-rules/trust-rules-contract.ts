@@ -75,6 +75,28 @@ export function describeTrustRules(name: string, open: () => Promise<TestConsole
       return (await accesses[region].authenticate({ authorization, clientAddress: '192.0.2.1' })).ok
     }
 
+    test('what is pasted into CI uses the host without a region unless a region is named', async () => {
+      await opened.client.call('projects.create', {
+        body: { name: 'Far', namespace: 'far-away', homeRegion: 'far' },
+      })
+      const params = { project: 'far-away' }
+      const query = { provider: 'github', mode: 'keyless' } as const
+      const shared = await opened.client.call('ci.snippet', { params, query })
+      assert.deepEqual([shared.region, shared.host], ['far', 'registry.example'])
+      assert.equal(shared.image, 'registry.example/far-away/app')
+      assert.match(shared.content, /https:\/\/registry\.example\/auth\/token/)
+      const near = await opened.client.call('ci.snippet', { params, query: { ...query, region: 'near' } })
+      assert.deepEqual([near.region, near.host], ['near', 'near.example:5000'])
+      const app = await createConsole({ ...opened.runtime, sharedHost: null })
+      const response = await app.inject({
+        url: '/api/v1/projects/far-away/ci/snippets?provider=github',
+        headers: { authorization: `Bearer ${OPERATOR_TOKEN}` },
+      })
+      const without = OPERATIONS['ci.snippet'].response.parse(response.json())
+      assert.deepEqual([without.region, without.host], ['near', 'near.example:5000'])
+      await app.close()
+    })
+
     test('a rule lets jobs in everywhere when it is made, and nowhere when it is removed', async () => {
       const rule = await createGithub()
       OPERATIONS['trustRules.create'].response.parse(rule)

@@ -6,7 +6,7 @@ import { toTimestampOrNull } from '../time.ts'
 export const whoamiHandlers: HandlersOf<'whoami'> = {
   whoami: async ({ runtime, principal }) => ({
     principal: toWhoami(principal),
-    installation: runtime.installation,
+    installation: { ...runtime.installation, registryHost: runtime.sharedHost?.host ?? null },
   }),
 }
 
