@@ -11,6 +11,7 @@ import { describeMistakes, newPersonForm } from '../people/create-person.ts'
 import { MAX_PASSWORD_LENGTH, MIN_PASSWORD_LENGTH } from '../people/limits.ts'
 import { signInWithPassword } from '../people/sign-in.ts'
 import { actorOf, type PersonPrincipal } from '../principal.ts'
+import { exampleHost } from './example-host.ts'
 import { html, type Html } from './html.ts'
 import type { PageAnswer, PageContext } from './page.ts'
 import { alertOf } from './sign-in.ts'
@@ -134,11 +135,12 @@ function wrongPerson({ name, email }: PersonPrincipal): Html {
 }
 
 function renderWelcome(
-  { consoleUrl, regions, installation }: PageContext['runtime'],
+  runtime: PageContext['runtime'],
   name: string,
   { project }: OpenInvitation,
 ): PageAnswer {
-  const host = [...regions.values()][0]?.region.host ?? 'localhost:5000'
+  const { consoleUrl, installation } = runtime
+  const host = exampleHost(runtime)
   const next =
     project === null
       ? html`<pre><code>berth login ${consoleUrl}
