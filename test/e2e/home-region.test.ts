@@ -70,6 +70,19 @@ test('podman, skopeo and crane find it there too', async () => {
   assert.equal(digest.stdout.trim(), Digest)
 })
 
+test('a key of another region is told of its own project, and of no other one', async () => {
+  await berth.createProject('elsewhere', { homeRegion: 'us' })
+  const { authorization } = await berth.createKey('acme', { name: 'eu only', regions: ['eu'] })
+  const ask = async (namespace: string) => {
+    const answer = await fetch(`http://${shared}/v2/${namespace}/web/manifests/1`, {
+      headers: { authorization },
+    })
+    return { status: answer.status, body: (await answer.text()).replaceAll(namespace, '<name>') }
+  }
+  assert.equal((await ask('acme')).status, 403)
+  assert.deepEqual(await ask('elsewhere'), await ask('nobodyhere'))
+})
+
 test('the home moves when the project says so, and the image stays where it was pushed', async () => {
   const { status } = await berth.api('PATCH', '/projects/acme', { homeRegion: 'eu' })
   assert.equal(status, 200)

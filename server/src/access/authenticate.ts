@@ -260,12 +260,22 @@ async function admit(
     return refuse('revoked', 'The project of this key was deleted.', denialOf(record, 'project_deleted'))
   }
   options.lastUsed.note(record.id, nowMs)
-  const { id: keyId, projectId, actions, repositories } = record
+  const { id: keyId, projectId, actions, repositories, regions } = record
   const { namespace } = project
   const keyExpiresAt = record.kind === 'k' ? record.expiresAt : null
   return {
     ok: true,
-    principal: { kind: 'key', keyId, projectId, namespace, actions, repositories, keyExpiresAt, ...shown },
+    principal: {
+      kind: 'key',
+      keyId,
+      projectId,
+      namespace,
+      actions,
+      repositories,
+      regions,
+      keyExpiresAt,
+      ...shown,
+    },
   }
 }
 

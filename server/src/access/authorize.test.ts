@@ -2,7 +2,7 @@ import assert from 'node:assert/strict'
 import { describe, it } from 'node:test'
 import { parseScope } from '@berth/oci/scope'
 import type { Need } from './decision.ts'
-import { decide, decideCatalog, narrowScope } from './authorize.ts'
+import { catalogWithinRegion, decide, decideCatalog, narrowScope, withinRegion } from './authorize.ts'
 import type { Action, KeyPrincipal, Principal, TokenAccess } from './principal.ts'
 import type { ProjectId } from './project-id.ts'
 import { readProjectRecord } from './records.ts'
@@ -41,6 +41,7 @@ function key(actions: Action[], repositories = ['**'], more: Partial<KeyPrincipa
     secretVersion: 1,
     actions: new Set(actions),
     repositories,
+    regions: [],
     tokenAccess: null,
     keyExpiresAt: null,
     expiredForUploadsOnly: false,
@@ -180,6 +181,33 @@ describe('decide', () => {
     // Not even whoever asks afterwards is told whether somebody has the namespace.
     assert.deepEqual(decide(key(['pull']), other, need), decide(key(['pull']), null, need))
     assert.deepEqual(answered(decide(anonymous, other, need)), answered(decide(anonymous, null, need)))
+  })
+})
+
+describe('under a host that regions share', () => {
+  const european = key(['pull', 'push'], ['**'], { regions: ['eu'] })
+  const asked = (namespace: string, path: string, action: Action = 'pull') => {
+    const need = { namespace, path, action }
+    const found = namespace === 'acme' ? acme : namespace === 'other' ? other : null
+    return answered(withinRegion(european, decide(european, found, need), need, 'us'))
+  }
+
+  it('refuses a key of other regions in its own project alone', () => {
+    assert.equal(asked('acme', 'web').outcome, 'denied')
+    assert.deepEqual(asked('other', 'web'), { outcome: 'not_found' })
+    assert.deepEqual(asked('nobody', 'web'), { outcome: 'not_found' })
+    assert.equal(catalogWithinRegion(european, decideCatalog(european), 'us').outcome, 'denied')
+  })
+
+  it('leaves what is open to all, and keys that are for the region or for all', () => {
+    assert.equal(asked('acme', 'open/x').outcome, 'allow')
+    assert.equal(asked('acme', 'open/x', 'push').outcome, 'denied')
+    for (const regions of [[], ['us'], ['eu', 'us']]) {
+      const one = key(['pull'], ['**'], { regions })
+      const need = { namespace: 'acme', path: 'web', action: 'pull' as const }
+      assert.equal(withinRegion(one, decide(one, acme, need), need, 'us').outcome, 'allow')
+      assert.equal(catalogWithinRegion(one, decideCatalog(one), 'us').outcome, 'allow')
+    }
   })
 })
 

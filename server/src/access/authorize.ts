@@ -61,6 +61,43 @@ function keyDenial(principal: KeyPrincipal, { action, path }: Need): Denial {
     : denialOf(principal, 'key_action', { action, actions: [...principal.actions] })
 }
 
+/**
+ * The decision under a host that regions share, for a key that is for some regions only. What anybody may pull stays
+ * open, and another project stays what does not exist.
+ */
+export function withinRegion(
+  principal: Principal,
+  decision: Decision,
+  need: Need,
+  regionId: string,
+): Decision {
+  if (decision.outcome !== 'allow' || isForRegion(principal, regionId)) return decision
+  const { project } = decision
+  const isOpen = need.action === 'pull' && project.isPublic(need.path)
+  return isOpen ? decision : outsideRegion(principal, regionId)
+}
+
+/** The same for the list of repositories. */
+export function catalogWithinRegion(
+  principal: Principal,
+  decision: CatalogDecision,
+  regionId: string,
+): CatalogDecision {
+  if (decision.outcome !== 'allow' || isForRegion(principal, regionId)) return decision
+  return outsideRegion(principal, regionId)
+}
+
+function isForRegion(principal: Principal, regionId: string): boolean {
+  return principal.kind !== 'key' || principal.regions.length === 0 || principal.regions.includes(regionId)
+}
+
+function outsideRegion(principal: Principal, regionId: string): Extract<Decision, { outcome: 'denied' }> {
+  if (principal.kind !== 'key') throw new Error('only keys are for some regions')
+  const detail = { region: regionId, regions: principal.regions }
+  const denial = denialOf(principal, 'key_region', detail)
+  return { outcome: 'denied', reason: 'This API key is not for this region.', denial }
+}
+
 /** Decides about the list of repositories: a key sees those of its own project that it may pull. */
 export function decideCatalog(principal: Principal): CatalogDecision {
   if (principal.kind === 'anonymous') {

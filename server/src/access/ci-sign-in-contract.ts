@@ -13,6 +13,10 @@ import type { KeyPrincipal } from './principal.ts'
 import type { RegionAccess } from './region-access.ts'
 
 const ISSUER = 'https://issuer.example'
+const MAIN_ONLY = { repository_id: '4711', ref: 'refs/heads/main' }
+const ANY_REF = { conditions: { repository_id: '4711', ref: 'refs/heads/*' } }
+/** What a job asks for that pulls from another project. */
+const THEIRS = ['repository:other/web:pull']
 
 /** What must hold of CI tokens on each kind of database. */
 export function describeCiSignIn(name: string, open: () => Promise<TestStack>): void {
@@ -190,7 +194,7 @@ export function describeCiSignIn(name: string, open: () => Promise<TestStack>): 
 
     it('of hostile making are refused, and leave nothing behind', async () => {
       for (const [what, token, message] of await hostileTokens(issuer)) {
-        for (const answer of [await password(token), await exchange(token)]) {
+        for (const answer of [await password(token, [], 'acme'), await exchange(token, 'acme')]) {
           assert.ok(!answer.ok && 'message' in answer, what)
           assert.match(answer.message, message, what)
           assert.match(answer.message, /^[\x20-\x7e]+$/, what)
@@ -244,13 +248,77 @@ export function describeCiSignIn(name: string, open: () => Promise<TestStack>): 
       assert.equal(await by([], 'other'), theirs.id)
       refused(await exchange(await sign()), /several projects.*audience=/)
       refused(await password(await sign()), /several projects.*user name/)
-      refused(await password(await sign(), ['repository:third/web:pull']), /several projects/)
+      refused(await password(await sign(), ['repository:third/web:pull']), /No trust rule of "third"/)
+      refused(
+        await password(await sign(), ['repository:other/web:pull', 'repository:acme/web:pull']),
+        /several projects/,
+      )
       assert.equal(await by(['repository:third/web:pull', 'repository:acme/base:pull']), rule.id)
       assert.equal(principal(await exchange(await sign(), 'other')).keyId, theirs.id)
       assert.equal(principal(await exchange(await sign(), 'acme')).keyId, rule.id)
       refused(await exchange(await sign(), 'nobody'), /No trust rule of "nobody"/)
       for (const more of [theirs, pullOnly]) await stack.removeRule(more)
       await stack.settle(db)
+    })
+
+    it('are never drawn by another project that trusts the same repository', async () => {
+      const foreign = await stack.createRule(otherId, ISSUER, { actions: ['pull'] })
+      await stack.settle(db, await stack.updateRule(rule, { conditions: MAIN_ONLY }))
+      const sign = () => issuer.key.sign(claims({ ref: 'refs/heads/x' }))
+      const asked = ['repository:acme/web:pull,push']
+      const named: [what: string, answer: Authentication][] = [
+        ['by the user name', await password(await sign(), [], 'acme')],
+        ['by a scope', await password(await sign(), asked)],
+        ['by both', await password(await sign(), asked, 'acme')],
+        ['by the audience', await exchange(await sign(), 'acme')],
+        ['by a scope of an exchange', await exchange(await sign(), null, asked)],
+        ['by the user name, with their scope', await password(await sign(), THEIRS, 'acme')],
+      ]
+      for (const [what, answer] of named) {
+        assert.ok(!answer.ok && 'message' in answer, `drawn, named ${what}`)
+        assert.doesNotMatch(JSON.stringify(answer), new RegExp(`${foreign.id}|${otherId}`), what)
+      }
+      refused(await password(await sign(), asked, 'other'), /No trust rule of "other"/)
+      const nobody = await password(await sign(), ['repository:nobody/web:pull'])
+      refused(nobody, /No trust rule of "nobody"/)
+      await stack.removeRule(foreign)
+    })
+
+    it('may pull what is public of other projects under their own project’s name', async () => {
+      await stack.settle(db, await stack.publish(otherId, ['web']))
+      const own = await password(await issuer.key.sign(claims()), THEIRS, 'acme')
+      assert.equal(principal(own).projectId, projectId)
+      await stack.settle(db, await stack.publish(otherId, []))
+      refused(await password(await issuer.key.sign(claims()), THEIRS, 'acme'), /No trust rule of "acme" fits/)
+    })
+
+    it('go on with the user name of the guides when a project has it as its namespace', async () => {
+      await stack.createProject('ci')
+      await stack.settle(db)
+      assert.equal(principal(await password(await issuer.key.sign(claims()))).keyId, rule.id)
+    })
+
+    it('leave their refusals to the project that was named, and to nobody’s otherwise', async () => {
+      const foreign = await stack.createRule(otherId, ISSUER, {
+        conditions: { repository_id: '4711', ref: 'refs/heads/none' },
+      })
+      await stack.settle(db, await stack.updateRule(rule, { conditions: MAIN_ONLY }))
+      const sign = () => issuer.key.sign(claims({ ref: 'refs/heads/x' }))
+      const denialOf = async (username: string) => {
+        const answer = await password(await sign(), [], username)
+        assert.ok(!answer.ok && 'denial' in answer && answer.denial !== undefined, JSON.stringify(answer))
+        return answer.denial
+      }
+      assert.equal((await denialOf('acme')).projectId, projectId)
+      assert.equal((await denialOf('other')).projectId, otherId)
+      const unnamed = await denialOf('ci')
+      assert.equal(unnamed.projectId, null)
+      assert.doesNotMatch(JSON.stringify(unnamed), new RegExp(`${foreign.id}|${rule.id}|another ref`))
+      // The same of rules that fit and may not be used here.
+      await stack.settle(db, await stack.updateRule(foreign, { ...ANY_REF, regions: ['elsewhere'] }))
+      assert.equal((await denialOf('ci')).projectId, null)
+      assert.equal((await denialOf('acme')).projectId, projectId)
+      await stack.removeRule(foreign)
     })
 
     it('are refused at once, with all that was made of them, when the rule ends', async () => {

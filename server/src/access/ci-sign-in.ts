@@ -20,19 +20,14 @@ import {
   MAX_VERIFIED_CI_TOKENS_BYTES,
   VERIFIED_CI_TOKEN_TTL_MS,
 } from './limits.ts'
+import { findMeantProject, type MeantProject, type ProjectHints } from './meant-project.ts'
 import type { KeyPrincipal } from './principal.ts'
 import type { KeyRecord, ProjectRecord } from './records.ts'
 import { judgeToken, plain, quoteClaim, scalarText, type TrustRule } from './trust-rule.ts'
 
 /** What is known of the request that shows a CI token. */
-export interface CiRequest {
+export interface CiRequest extends ProjectHints {
   readonly mode: CiTokenMode
-  /** Texts of the scopes that the request is about, as clients send them; they say which of several rules is meant. */
-  readonly wanted: readonly string[]
-  /** Names the project whose rule is meant; null: whichever fits. */
-  readonly namespace: string | null
-  /** The request fails when no rule of that project fits; else the name is a hint (a user name may be anything). */
-  readonly isNamespaceBinding: boolean
   readonly clientAddress: string
   readonly requestId: string
 }
@@ -131,9 +126,11 @@ export function createCiSignIn(options: CiSignInOptions): CiSignIn {
         return { ok: false, reason: verdict.reason, message: verdict.message, label: hashOf(text) }
       }
       const { token } = verdict
-      const rules = await rulesFor(directory, token)
+      const meant = await findMeantProject(directory, request)
+      if (meant.kind === 'several') return refuse(token, SEVERAL_PROJECTS)
+      const rules = rulesOf(meant, await rulesFor(directory, token))
       const fitting = rules.filter((rule) => judgeToken(rule, token).fits)
-      if (fitting.length === 0) return refuse(token, ...explain(rules, token))
+      if (fitting.length === 0) return refuse(token, ...explain(meant, rules, token))
       const candidates: Candidate[] = []
       const refusals: [message: string, rule: TrustRule][] = []
       for (const rule of fitting) {
@@ -142,7 +139,10 @@ export function createCiSignIn(options: CiSignInOptions): CiSignIn {
         else candidates.push(candidate)
       }
       const [refusal] = refusals
-      if (candidates.length === 0 && refusal !== undefined) return refuse(token, ...refusal)
+      if (candidates.length === 0 && refusal !== undefined) {
+        const [message, rule] = refusal
+        return refuse(token, message, meant.kind === 'named' ? rule : null)
+      }
       const chosen = choose(candidates, request)
       return typeof chosen === 'string' ? refuse(token, chosen) : claim(chosen, token, request)
     },
@@ -161,6 +161,11 @@ async function rulesFor(directory: AccessDirectory, token: CiToken): Promise<rea
   const rules: TrustRule[] = []
   for (const stableId of stableIds) rules.push(...(await directory.trustRules.load(token.issuer, stableId)))
   return rules
+}
+
+/** Those that may answer: of the project that the request names, else all. */
+function rulesOf(meant: MeantProject, rules: readonly TrustRule[]): readonly TrustRule[] {
+  return meant.kind === 'named' ? rules.filter(({ projectId }) => projectId === meant.project?.id) : rules
 }
 
 /** Enough to tell one job from another within a rule. */
@@ -196,42 +201,24 @@ async function admit(
   return { rule, record, project }
 }
 
+const SEVERAL_PROJECTS =
+  'Rules of several projects fit this token. Name the project: audience=<namespace> in an exchange, or its namespace as the user name.'
+
 /**
- * One rule of those that fit: of the project that the request names, by user name or audience, else by its scopes; and in
- * it the one that allows most of what is asked for, the oldest of equals. Whose project is meant is never guessed: whoever
- * trusts another project's repository, too, must not draw its jobs to their own, nor learn of them from the audit log.
+ * One rule of those that fit: the one that allows most of what is asked for, the oldest of equals. Whose project is meant
+ * is never guessed: whoever trusts another project's repository, too, must not draw its jobs to their own, nor learn of
+ * them from the audit log.
  */
 function choose(candidates: readonly Candidate[], request: CiRequest): Candidate | string {
+  if (new Set(candidates.map(({ project }) => project.id)).size > 1) return SEVERAL_PROJECTS
   const parsed = parseScopes(request.wanted)
   const wanted = parsed.ok ? parsed.scopes : []
-  const eligible = ofOneProject(candidates, request, wanted)
-  if (typeof eligible === 'string') return eligible
   let best: { readonly candidate: Candidate; readonly rank: readonly number[] } | null = null
-  for (const candidate of eligible) {
+  for (const candidate of candidates) {
     const rank = [grantedOf(candidate, wanted), candidate.record.actions.size]
     if (best === null || isHigher(rank, best.rank)) best = { candidate, rank }
   }
   return best?.candidate ?? NOT_VALID
-}
-
-function ofOneProject(
-  candidates: readonly Candidate[],
-  { namespace, isNamespaceBinding }: CiRequest,
-  wanted: readonly Scope[],
-): readonly Candidate[] | string {
-  const ofNamespace = (name: string) => candidates.filter(({ project }) => project.namespace === name)
-  if (namespace !== null) {
-    const named = ofNamespace(namespace)
-    if (named.length > 0) return named
-    if (isNamespaceBinding) return `No trust rule of "${plain(namespace)}" fits this token.`
-  }
-  if (new Set(candidates.map(({ project }) => project.id)).size === 1) return candidates
-  for (const scope of wanted) {
-    const repository = scopeRepository(scope)
-    const owned = repository === null ? [] : ofNamespace(repository.namespace)
-    if (owned.length > 0) return owned
-  }
-  return 'Rules of several projects fit this token. Name the project: audience=<namespace> in an exchange, or its namespace as the user name.'
 }
 
 function isHigher(rank: readonly number[], than: readonly number[]): boolean {
@@ -265,6 +252,7 @@ function admitted(
       secretVersion: rule.version,
       actions: record.actions,
       repositories: record.repositories,
+      regions: record.regions,
       tokenAccess: null,
       keyExpiresAt: null,
       expiredForUploadsOnly: false,
@@ -273,11 +261,18 @@ function admitted(
   }
 }
 
-/** Why no rule fits: only about rules for the token's own repository, and with the token's own claims. */
-function explain(rules: readonly TrustRule[], token: CiToken): [message: string, rule: TrustRule | null] {
+/**
+ * Why no rule fits: only about rules of the project that the request names, for the token's own repository, and with the
+ * token's own claims. Any other project could have a rule for that repository, to read along.
+ */
+function explain(
+  meant: MeantProject,
+  rules: readonly TrustRule[],
+  token: CiToken,
+): [message: string, rule: TrustRule | null] {
   const reasons: string[] = []
   let known: TrustRule | null = null
-  for (const rule of rules) {
+  for (const rule of meant.kind === 'named' ? rules : []) {
     const verdict = judgeToken(rule, token)
     if (!verdict.fits && verdict.isKnown)
       reasons.push(`The rule ${rule.id} does not fit: ${verdict.message}.`)
@@ -290,8 +285,10 @@ function explain(rules: readonly TrustRule[], token: CiToken): [message: string,
     .filter((claim) => Object.hasOwn(token.claims, claim))
     .map((claim) => `${claim} ${quoteClaim(token.claims, claim)}`)
   const audience = `audience "${plain(token.audiences.join(', '))}"`
-  const message = `No trust rule fits this token of ${plain(token.issuer)} with ${[...ids, audience].join(' and ')}.`
-  return [message, null]
+  const about = `this token of ${plain(token.issuer)} with ${[...ids, audience].join(' and ')}.`
+  return meant.kind === 'named'
+    ? [`No trust rule of "${plain(meant.namespace)}" fits ${about}`, null]
+    : [`No trust rule fits ${about} To be told more, name the project: its namespace as the user name.`, null]
 }
 
 /** What the audit log keeps of the job. */

@@ -24,6 +24,8 @@ export interface KeyPrincipal {
   readonly actions: ReadonlySet<Action>
   /** Repository globs below the namespace that the key allows. */
   readonly repositories: readonly string[]
+  /** Regions that the key is for; empty: all. Looked at when it signs in, but under a host that regions share. */
+  readonly regions: readonly string[]
   /** Narrowed further by a token's `access` claim; null: shown as Basic, nothing narrower than the key. */
   readonly tokenAccess: readonly TokenAccess[] | null
   /** When the API key expires, to warn in time. Null: never, or it is no API key of people. */

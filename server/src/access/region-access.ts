@@ -8,7 +8,14 @@ import type { AccessProject } from './access-project.ts'
 import type { AccessSource } from './access-source.ts'
 import { createAuthenticator } from './authenticate.ts'
 import type { Authentication } from './authentication.ts'
-import { decide, decideCatalog, narrowScope, scopeRepository } from './authorize.ts'
+import {
+  catalogWithinRegion,
+  decide,
+  decideCatalog,
+  narrowScope,
+  scopeRepository,
+  withinRegion,
+} from './authorize.ts'
 import type { CatalogDecision, Decision, Need } from './decision.ts'
 import { type CiSignIn, createCiSignIn } from './ci-sign-in.ts'
 import { createFailureLimit, type FailureLimit, type FailureLimits } from './failure-limit.ts'
@@ -189,19 +196,30 @@ function createView(
     nowMs: parts.nowMs,
     ...(parts.tokenLifetimeSeconds === undefined ? {} : { lifetimeSeconds: parts.tokenLifetimeSeconds }),
   })
-  const options = { ...parts, tokens, regionId: region.id, peppers: [...parts.peppers.values()] }
-  const authenticator = createAuthenticator(options)
-  // A token of a host that several regions share may be asked for in any of them.
-  const forTokens = host === region.host ? authenticator : createAuthenticator({ ...options, regionId: null })
+  // Under a host that regions share, whether a key is for the region is asked once it is clear that the project is its
+  // own: a refusal before that would tell where another project is at home, and so that it exists.
+  const isShared = host !== region.host
+  const authenticator = createAuthenticator({
+    ...parts,
+    tokens,
+    regionId: isShared ? null : region.id,
+    peppers: [...parts.peppers.values()],
+  })
   return {
     authenticate: (input) => authenticator.fromHeader(input.authorization, input),
-    authenticatePassword: (input) => forTokens.fromPassword(input.username, input.password, input),
+    authenticatePassword: (input) => authenticator.fromPassword(input.username, input.password, input),
     exchangeCiToken: (input) => authenticator.fromCiToken(input.token, input.namespace, input),
-    authenticateRefreshToken: (input) => forTokens.fromRefreshToken(input.refreshToken, input.clientAddress),
+    authenticateRefreshToken: (input) =>
+      authenticator.fromRefreshToken(input.refreshToken, input.clientAddress),
     async authorize(principal, need) {
-      return decide(principal, notDeleted(await directory.loadProjectByNamespace(need.namespace)), need)
+      const project = notDeleted(await directory.loadProjectByNamespace(need.namespace))
+      const decision = decide(principal, project, need)
+      return isShared ? withinRegion(principal, decision, need, region.id) : decision
     },
-    authorizeCatalog: decideCatalog,
+    authorizeCatalog: (principal) => {
+      const decision = decideCatalog(principal)
+      return isShared ? catalogWithinRegion(principal, decision, region.id) : decision
+    },
     narrow: (principal, requested) => narrow(directory, principal, requested),
     async issueToken(principal, requested, { offline, isSession = false }) {
       if (isSession) return issueSession(tokens, principal)

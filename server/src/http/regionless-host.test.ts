@@ -38,3 +38,14 @@ for (const [what, url, authorization, region] of cases) {
     assert.deepEqual(await chosen(url, authorization), [region, url])
   })
 }
+
+test('a region that cannot be asked does not stop the others', async () => {
+  const broken = {
+    id: 'eu',
+    host: 'registry.eu.example',
+    homeOf: () => Promise.reject(new Error('its database is away')),
+  }
+  const request = { url: '/v2/acme/web/manifests/v1', headers: {} }
+  assert.equal((await chooseHomeRegion([broken, ...regions.slice(1)], request))?.id, 'us')
+  await assert.rejects(chooseHomeRegion([broken, broken], request), /its database is away/)
+})

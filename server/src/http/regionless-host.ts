@@ -26,10 +26,26 @@ export async function chooseHomeRegion<Region extends HomeRegion>(
   if (first === undefined || regions.length === 1) return first
   const byId = (id: string | null) => regions.find((region) => region.id === id)
   const namespace = namespaceOf(request.url ?? '')
-  if (namespace !== null) return byId(await first.homeOf({ namespace })) ?? first
+  if (namespace !== null) return byId(await askHome(regions, { namespace })) ?? first
   const shown = parseAuthorization(request.headers.authorization)
   const keyId = shown.kind === 'basic' ? (parseKey(shown.password)?.id ?? null) : null
-  return keyId === null ? first : (byId(await first.homeOf({ keyId })) ?? first)
+  return keyId === null ? first : (byId(await askHome(regions, { keyId })) ?? first)
+}
+
+/** Every region knows all projects and keys: one that cannot be asked must not stop the others. */
+async function askHome(
+  regions: readonly HomeRegion[],
+  who: Parameters<HomeRegion['homeOf']>[0],
+): Promise<string | null> {
+  let failure: unknown = null
+  for (const region of regions) {
+    try {
+      return await region.homeOf(who)
+    } catch (error) {
+      failure = error
+    }
+  }
+  throw failure
 }
 
 function namespaceOf(url: string): string | null {

@@ -79,6 +79,7 @@ test('another warning of the answer stays', () => {
     secretVersion: 1,
     actions: new Set<never>(),
     repositories: [],
+    regions: [],
     tokenAccess: null,
     keyExpiresAt: 1_000,
     expiredForUploadsOnly: false,
