@@ -272,14 +272,14 @@ test('a job that no rule fits is told why, in words that docker shows', async ()
     [
       AUDIENCE,
       { ...claimsOf('github'), repository_id: '4712' },
-      /No trust rule fits .* repository_id '4712'/,
+      /No trust rule of 'acme' fits .* repository_id '4712'/,
     ],
     ['https://else.example', claimsOf('github'), /asks for the audience 'https:\/\/berth.example\/acme'/],
     [AUDIENCE, { ...claimsOf('github'), event_name: 'pull_request_target' }, /code of a fork/],
   ]
   for (const [audience, claims, message] of refused) {
     const token = await issuerOf('github').token(audience, claims)
-    const login = await engine.docker(['login', '-u', 'ci', '--password-stdin', berth.registryHost], {
+    const login = await engine.docker(['login', '-u', 'acme', '--password-stdin', berth.registryHost], {
       stdin: token,
       allowFailure: true,
     })
