@@ -19,6 +19,8 @@ type ManifestState = {
   live: Set<boolean>
   /** When deleted: it leaves the trash then at the earliest. */
   purgeAtMs: number
+  /** When deleted: the tags that it lost by that, which come back with it where they are free. */
+  formerTags: string[]
 }
 
 /**
@@ -56,7 +58,12 @@ export class RepositoryModel {
 
   /** An acknowledged manifest proves that all it refers to is here. */
   manifestPushed(manifest: Manifest, tags: readonly string[], certainty: Certainty): void {
-    const state = this.manifests.get(manifest.digest) ?? { manifest, live: new Set([false]), purgeAtMs: 0 }
+    const state = this.manifests.get(manifest.digest) ?? {
+      manifest,
+      live: new Set([false]),
+      purgeAtMs: 0,
+      formerTags: [],
+    }
     this.manifests.set(manifest.digest, state)
     this.#setLive(state, true, certainty)
     for (const tag of tags) this.tagChanged(tag, manifest.digest, certainty)
@@ -67,14 +74,26 @@ export class RepositoryModel {
     if (state === undefined) return
     this.#setLive(state, false, certainty)
     state.purgeAtMs = purgeAtMs
-    for (const [tag, possible] of this.tags) {
-      if (possible.has(digest)) this.tagChanged(tag, null, certainty)
-    }
+    state.formerTags = [...this.tags].filter(([, possible]) => possible.has(digest)).map(([tag]) => tag)
+    for (const tag of state.formerTags) this.tagChanged(tag, null, certainty)
   }
 
-  manifestUndeleted(digest: string, certainty: Certainty): void {
+  /** With it comes what it lists; `tags`: those that it had, or the one that was asked for. */
+  manifestUndeleted(digest: string, tags: 'former' | readonly string[], certainty: Certainty): void {
     const state = this.manifests.get(digest)
-    if (state !== undefined) this.#setLive(state, true, certainty)
+    if (state === undefined) return
+    const former = state.formerTags.filter((tag) => this.valueOf(tag) === null)
+    this.#revive(state, certainty)
+    for (const tag of tags === 'former' ? former : tags) this.tagChanged(tag, digest, certainty)
+  }
+
+  #revive(state: ManifestState, certainty: Certainty): void {
+    this.#setLive(state, true, certainty)
+    if (certainty === 'acknowledged') state.formerTags = []
+    for (const digest of state.manifest.children) {
+      const child = this.manifests.get(digest)
+      if (child !== undefined && !this.isLive(digest)) this.#revive(child, certainty)
+    }
   }
 
   tagChanged(tag: string, digest: string | null, certainty: Certainty): void {

@@ -223,7 +223,7 @@ async function undeleteManifest(world: World, writer: Writer): Promise<void> {
   const answer = await effect(
     world,
     () => callConsole(world, main, `manifests/${encodeURIComponent(digest)}/undelete`),
-    (certainty) => main.manifestUndeleted(digest, certainty),
+    (certainty) => main.manifestUndeleted(digest, 'former', certainty),
   )
   checkUndelete(main, digest, answer)
 }
@@ -238,10 +238,7 @@ async function undeleteTag(world: World, writer: Writer): Promise<void> {
   const answer = await effect(
     world,
     () => callConsole(world, main, `tags/${tag}/undelete`, {}),
-    (certainty) => {
-      main.manifestUndeleted(digest, certainty)
-      main.tagChanged(tag, digest, certainty)
-    },
+    (certainty) => main.manifestUndeleted(digest, [tag], certainty),
   )
   checkUndelete(main, digest, answer)
 }
