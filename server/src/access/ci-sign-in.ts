@@ -131,15 +131,8 @@ export function createCiSignIn(options: CiSignInOptions): CiSignIn {
       const rules = rulesOf(meant, await rulesFor(directory, token))
       const fitting = rules.filter((rule) => judgeToken(rule, token).fits)
       if (fitting.length === 0) return refuse(token, ...explain(meant, rules, token))
-      const candidates: Candidate[] = []
-      const refusals: [message: string, rule: TrustRule][] = []
-      for (const rule of fitting) {
-        const candidate = await admit(options, rule, request)
-        if (typeof candidate === 'string') refusals.push([candidate, rule])
-        else candidates.push(candidate)
-      }
-      const [refusal] = refusals
-      if (candidates.length === 0 && refusal !== undefined) {
+      const { candidates, refusal } = await admitAll(options, fitting, request)
+      if (candidates.length === 0 && refusal !== null) {
         const [message, rule] = refusal
         return refuse(token, message, meant.kind === 'named' ? rule : null)
       }
@@ -177,6 +170,25 @@ const CLAIM_REFUSALS = {
   too_many: 'Too many CI tokens of this rule are in use. Try again when some have expired.',
   revoked: 'The trust rule was changed or removed just now.',
 } as const
+
+/** Those of the rules that may be used here and now, and why the first of the others may not. */
+async function admitAll(
+  options: CiSignInOptions,
+  fitting: readonly TrustRule[],
+  request: CiRequest,
+): Promise<{
+  candidates: readonly Candidate[]
+  refusal: readonly [message: string, rule: TrustRule] | null
+}> {
+  const candidates: Candidate[] = []
+  let refusal: readonly [string, TrustRule] | null = null
+  for (const rule of fitting) {
+    const candidate = await admit(options, rule, request)
+    if (typeof candidate === 'string') refusal ??= [candidate, rule]
+    else candidates.push(candidate)
+  }
+  return { candidates, refusal }
+}
 
 /** What a rule grants, when it may be used here and now; else why not. */
 async function admit(
