@@ -4,7 +4,8 @@ import { ApiError, type ApiErrorCode } from '@berth/api/errors'
 import { OPERATIONS } from '@berth/api/operations'
 import { canary, findCanaries } from '../../../../test/hostile/canaries.ts'
 import { pushImage } from '../../../../test/support/console/content.ts'
-import type { TestConsole } from '../../../../test/support/console/stack.ts'
+import { createConsole } from '../console.ts'
+import { OPERATOR_TOKEN, type TestConsole } from '../../../../test/support/console/stack.ts'
 
 const PASSWORD = 'dckr_pat_Wm3h0Yt9ZkQ1pLs7vXcB'
 const OTHER_PASSWORD = 'ghp_8fKq2LzR5tYw1NcV7bXd0Ms4HgJ6'
@@ -245,9 +246,47 @@ export function describeRegistries(name: string, open: () => Promise<TestConsole
       )
       const deleted = await opened.client.call('registries.delete', { params: target })
       assert.deepEqual([deleted.slug, deleted.propagation.pendingRegions], ['docker-hub', []])
-      for (const operation of ['registries.show', 'registries.delete'] as const) {
-        await assert.rejects(opened.client.call(operation, { params: target }), fails('registry_not_found'))
+      await assert.rejects(
+        opened.client.call('registries.show', { params: target }),
+        fails('registry_not_found'),
+      )
+    })
+
+    test('a deletion that a region could not confirm is no success, and succeeds when repeated', async () => {
+      const params = await project()
+      const { id } = await opened.client.call('registries.create', { params, body: HUB })
+      const waitedFor: number[] = []
+      const app = await createConsole({
+        ...opened.runtime,
+        revocation: {
+          async waitUntilApplied(seq) {
+            waitedFor.push(seq)
+            return { replicas: 1, pendingRegions: ['far'] }
+          },
+        },
+      })
+      const request = {
+        method: 'DELETE',
+        url: `/api/v1/projects/${params.project}/registries/${id}`,
+        headers: { authorization: `Bearer ${OPERATOR_TOKEN}` },
+      } as const
+      for (const what of ['at first', 'repeated']) {
+        const response = await app.inject(request)
+        assert.equal(response.statusCode, 503, what)
+        assert.equal(response.json<{ code: string }>().code, 'not_everywhere_yet', what)
+        assert.match(response.body, /far/)
       }
+      await app.close()
+      assert.equal(new Set(waitedFor).size, 1, 'both wait for the deletion')
+      const others = { params: { ...(await project()), registry: id } }
+      await assert.rejects(opened.client.call('registries.delete', others), fails('registry_not_found'))
+      const deleted = await opened.client.call('registries.delete', { params: { ...params, registry: id } })
+      assert.deepEqual([deleted.id, deleted.slug, deleted.propagation.pendingRegions], [id, 'docker-hub', []])
+      const { items } = await opened.client.call('auditEvents.list', {
+        params,
+        query: { action: 'registry.delete' },
+      })
+      assert.equal(items.length, 1)
     })
 
     test('each change is published to the regions', async () => {

@@ -5,7 +5,7 @@ import type { RegistryChanged, RegistryCreate, RegistryDeleted, RegistryUpdate }
 import type { ProjectRow, RegistryRow } from '../../metastore/control-schema.ts'
 import type { ChangeOrigin } from '../../metastore/queries/control-audit.ts'
 import { anyRepositoryUnder } from '../../metastore/queries/reserved-component.ts'
-import { loadRegistry, registrySecretContext } from '../../metastore/queries/registry.ts'
+import { loadDeletedRegistry, loadRegistry, registrySecretContext } from '../../metastore/queries/registry.ts'
 import {
   createRegistry as createRegistryCommand,
   deleteRegistry as deleteRegistryCommand,
@@ -22,6 +22,8 @@ import { toRegistry } from './to-registry.ts'
 
 const ID_ALPHABET = 'abcdefghijkmnpqrstuvwxyz23456789'
 const ID_LENGTH = 12
+/** For so long a deletion can be repeated until every region has confirmed it; then its id is unknown. */
+const DELETION_REPEATED_WITHIN_MS = 86_400_000
 /** How often a slug that nobody asked for is tried with a number behind it. */
 const SLUG_ATTEMPTS = 10
 
@@ -240,17 +242,36 @@ async function keepSlugOffRepositories(
   throw slugTaken(slug)
 }
 
-/** Disconnects a third-party registry everywhere. Raises `registry_not_found`, `registry_kind`, `not_everywhere_yet`. */
+/**
+ * Disconnects a third-party registry; no region uses its login any more when this returns. While a region has not
+ * confirmed that, the call can be repeated. Raises `registry_not_found`, `registry_kind`, `not_everywhere_yet`.
+ */
 export async function deleteRegistry(
   runtime: ControlRuntime,
   project: ProjectRow,
   id: string,
   origin: ChangeOrigin,
 ): Promise<RegistryDeleted> {
+  if ((await loadRegistry(runtime.db.reader, project.id, id)) === null) {
+    return waitForDeletion(runtime, project, id, origin.nowMs)
+  }
   await findThirdParty(runtime, project, id)
   const outcome = await runtime.db.run(deleteRegistryCommand, { projectId: project.id, id, origin })
   const { seq, registry } = succeeded(outcome)
-  return { id, slug: registry.slug ?? '', propagation: await propagate(runtime, seq) }
+  return { id, slug: registry.slug ?? '', propagation: await propagateEverywhere(runtime, seq) }
+}
+
+/** Also when it is deleted already: whoever repeats the call wants to know that it is true everywhere. */
+async function waitForDeletion(
+  runtime: ControlRuntime,
+  project: ProjectRow,
+  id: string,
+  nowMs: number,
+): Promise<RegistryDeleted> {
+  const since = nowMs - DELETION_REPEATED_WITHIN_MS
+  const deleted = await loadDeletedRegistry(runtime.db.reader, { projectId: project.id, id, since })
+  if (deleted === null) throw new ApiError('registry_not_found')
+  return { id, slug: deleted.slug, propagation: await propagateEverywhere(runtime, deleted.seq) }
 }
 
 function succeeded(outcome: RegistryChange, slug?: string): Extract<RegistryChange, { ok: true }> {

@@ -213,7 +213,7 @@ export const deleteRegistry = defineErasingCommand<
     projectId,
     action: 'registry.delete',
     target: before.slug ?? id,
-    detail: { provider: before.provider, name: before.name, host: before.host },
+    detail: { id, provider: before.provider, name: before.name, host: before.host },
   })
   const seq = await publishAccessChange(tx, 'registry', id, origin.nowMs)
   return { ok: true, seq, registry: before }

@@ -87,6 +87,32 @@ export async function loadRegistry(
 }
 
 /**
+ * A third-party registry that the project disconnected after `since`: its slug, and the access change to wait for. Null:
+ * there was none. The audit log knows whose it was, which the feed does not.
+ */
+export async function loadDeletedRegistry(
+  reader: Kysely<ControlSchema>,
+  target: { readonly projectId: string; readonly id: string; readonly since: number },
+): Promise<{ readonly slug: string; readonly seq: number } | null> {
+  const events = await reader
+    .selectFrom('audit_event')
+    .select(['target', 'detail'])
+    .where('project_id', '=', target.projectId)
+    .where('at', '>=', target.since)
+    .where('action', '=', 'registry.delete')
+    .execute()
+  const event = events.find(({ detail }) => (JSON.parse(detail) as { id?: string }).id === target.id)
+  if (event === undefined) return null
+  const change = await reader
+    .selectFrom('access_change')
+    .select((expression) => expression.fn.max<number>('seq').as('seq'))
+    .where('kind', '=', 'registry')
+    .where('entity_id', '=', target.id)
+    .executeTakeFirst()
+  return change?.seq == null ? null : { slug: event.target, seq: Number(change.seq) }
+}
+
+/**
  * What a registry's stored password is sealed for. A third-party login belongs to its host. A managed registry's goes
  * nowhere, and its region's host may be given another name by the configuration, so it belongs to the region.
  */
