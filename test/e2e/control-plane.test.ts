@@ -153,6 +153,19 @@ test('after a revocation returned, docker and a token that was issued before are
   )
 })
 
+test('a project that is renamed is pulled from as before', async () => {
+  const reference = `${hostOf('us')}/shop/web:1`
+  const renamed = await cli<{ name: string; namespace: string }>([
+    'projects',
+    'rename',
+    'shop',
+    'Another name',
+  ])
+  assert.deepEqual([renamed.name, renamed.namespace], ['Another name', 'shop'])
+  await engine.docker(['rmi', reference])
+  await engine.docker(['pull', reference])
+})
+
 test('the audit log tells of all of it, and its chain is whole', async () => {
   const { items } = await cli<{ items: { action: string; actor: string }[] }>(['audit', 'list', '--all'])
   const actions = new Set(items.map(({ action }) => action))
