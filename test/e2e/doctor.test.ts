@@ -70,6 +70,40 @@ test('what is wrong is named with what to do', async (context) => {
   assert.equal(mistaken[0]?.outcome, 'failed')
 })
 
+test("the console's URL is looked at as people use it", async (context) => {
+  const look = async (consoleUrl: string) => {
+    const found = await doctor([], { BERTH_CONSOLE_URL: consoleUrl })
+    return found.find(({ name }) => name === `console ${consoleUrl}`)
+  }
+  assert.deepEqual((await look(berth.consoleUrl))?.outcome, 'ok')
+  const nameless = await look('https://no-such-console.invalid')
+  assert.equal(nameless?.outcome, 'failed')
+  assert.match(nameless.nextStep ?? '', /DNS record for no-such-console\.invalid/)
+  const silent = await look(`http://127.0.0.1:${await freePort()}`)
+  assert.equal(silent?.outcome, 'warning')
+  const certificate = await makeCertificate(join(folder.path, 'console'), 'console')
+  const port = await freePort()
+  const http = `server {
+  listen 127.0.0.1:${port} ssl;
+  ssl_certificate ${certificate.certFile};
+  ssl_certificate_key ${certificate.keyFile};
+  location / { return 404; }
+}`
+  const nginx = await startNginx({ http, port })
+  context.after(() => nginx.stop())
+  const untrusted = await look(`https://127.0.0.1:${port}`)
+  assert.equal(untrusted?.outcome, 'failed')
+  assert.match(untrusted.message, /self-signed certificate/)
+  // What trusts the certificate gets as far as the answer.
+  const trusting = await doctor([], {
+    BERTH_CONSOLE_URL: `https://127.0.0.1:${port}`,
+    NODE_EXTRA_CA_CERTS: certificate.certFile,
+  })
+  const foreign = trusting.find(({ name }) => name === `console https://127.0.0.1:${port}`)
+  assert.equal(foreign?.outcome, 'failed')
+  assert.match(foreign.message, /\/livez answers 404/)
+})
+
 test('a push straight to the registry works in every step', async () => {
   const steps = await push(berth.registryHost)
   assert.deepEqual(

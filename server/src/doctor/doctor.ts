@@ -2,7 +2,7 @@ import { loadConfig } from '../config/config.ts'
 import { ConfigError } from '../config/config.ts'
 import { openBlobStores } from '../drivers.ts'
 import { broken, type Check, fine } from './check.ts'
-import { checkCertificate, checkHost } from './hosts.ts'
+import { checkCertificate, checkConsole, checkHost } from './hosts.ts'
 import { checkBlobStore, checkDataDir, checkPostgres, checkRootKeyFile, checkSqlite } from './storage.ts'
 
 /**
@@ -35,6 +35,7 @@ export async function examineInstallation(
   add(await checkCertificate(config, now()))
   for (const { host } of config.regions) add(await checkHost(host, config, now))
   if (config.registryHost !== null) add(await checkHost(config.registryHost, config, now))
+  if (config.role !== 'region') add(await checkConsole(config))
   return checks
 }
 

@@ -13,6 +13,8 @@ const EXPIRY_WARNING_DAYS = 14
 const DAY_MS = 86_400_000
 /** Tokens carry times in seconds and are believed within a minute; more than a few seconds is worth knowing. */
 const CLOCK_SKEW_WARNING_MS = 5_000
+/** No connection was made: the server may simply not run. */
+const UNREACHABLE = new Set(['ECONNREFUSED', 'EHOSTUNREACH', 'ENETUNREACH', 'ETIMEDOUT'])
 
 /** The certificate files that the listeners use. */
 export async function checkCertificate(config: Config, nowMs: number): Promise<readonly Check[]> {
@@ -51,26 +53,68 @@ export async function checkHost(
   now: () => number,
 ): Promise<readonly Check[]> {
   const name = `host ${host}`
-  const hostName = hostNameOf(host)
-  if (isIP(hostName) === 0) {
-    try {
-      await lookup(hostName)
-    } catch (error) {
-      const message = `The name ${hostName} cannot be resolved (${messageOf(error)}).`
-      return [broken(name, message, `Add a DNS record for ${hostName} that leads to this registry.`)]
-    }
-  }
+  const unknown = await checkName(name, host)
+  if (unknown !== null) return [unknown]
   const scheme = await schemeOf(host, config.scheme)
-  if (scheme === null) {
-    const message = `Nothing answers at ${host}.`
-    return [doubtful(name, message, 'Start the server, then run this again; or check the proxy in front.')]
-  }
+  if (scheme === null) return [silent(name, host)]
   return look(name, 'Look at the log of the server, and of the proxy in front.', async () => {
     const sentAt = now()
     const answer = await get(`${scheme}://${host}/v2/`)
     const skew = skewOf(answer, sentAt, now())
     return [registryAnswer(name, `${scheme}://${host}`, answer), ...(skew === null ? [] : [skew])]
   })
+}
+
+/**
+ * The console as people reach it, which `berth login` and every sign-in depend on: its name, its certificate, and what
+ * answers there.
+ */
+export async function checkConsole({ consoleUrl }: Pick<Config, 'consoleUrl'>): Promise<readonly Check[]> {
+  const { host, origin } = new URL(consoleUrl)
+  const name = `console ${origin}`
+  const unknown = await checkName(name, host)
+  if (unknown !== null) return [unknown]
+  const nextStep =
+    'BERTH_CONSOLE_URL must begin with what answers there, and its certificate must be for this name.'
+  return look(name, nextStep, async () => {
+    const answer = await getUnlessUnreachable(`${origin}/livez`)
+    if (answer === null) return silent(name, host)
+    if (answer.statusCode === 200) return fine(name, `A console answers at ${origin}.`)
+    const message = `${origin}/livez answers ${answer.statusCode}, which no console does.`
+    return broken(
+      name,
+      message,
+      'BERTH_CONSOLE_URL must lead to the console, and a proxy must pass all paths on.',
+    )
+  })
+}
+
+/** What is wrong with the name of a host; null: nothing. */
+async function checkName(name: string, host: string): Promise<Check | null> {
+  const hostName = hostNameOf(host)
+  if (isIP(hostName) !== 0) return null
+  try {
+    await lookup(hostName)
+    return null
+  } catch (error) {
+    const message = `The name ${hostName} cannot be resolved (${messageOf(error)}).`
+    return broken(name, message, `Add a DNS record for ${hostName} that leads to this server.`)
+  }
+}
+
+function silent(name: string, host: string): Check {
+  const nextStep = 'Start the server, then run this again; or check the proxy in front.'
+  return doubtful(name, `Nothing answers at ${host}.`, nextStep)
+}
+
+/** Null when no connection is made. Throws when one is and fails, as for a certificate that is not to be trusted. */
+async function getUnlessUnreachable(url: string): Promise<IncomingMessage | null> {
+  try {
+    return await get(url)
+  } catch (error) {
+    if (UNREACHABLE.has((error as NodeJS.ErrnoException).code ?? '')) return null
+    throw error
+  }
 }
 
 /** A proxy may speak TLS where the server itself does not. */
