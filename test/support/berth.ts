@@ -65,6 +65,8 @@ export type Berth = AsyncDisposable & {
   readonly consoleUrl: string
   readonly operatorToken: string
   readonly dataDir: string
+  /** The server's configuration, for other processes that shall have the same. */
+  env(): Readonly<Record<string, string | undefined>>
   /** The process's id; another one after `restart`. */
   readonly pid: number
   /** SIGTERM, and waits. The data stays, `restart` goes on with it. Answers the exit code or the signal's name. */
@@ -134,6 +136,7 @@ export async function startBerth(options: BerthOptions = {}): Promise<Berth> {
     consoleUrl: `${scheme}://${consoleAddress}`,
     operatorToken,
     dataDir,
+    env: () => env,
     get pid() {
       return server.pid
     },
