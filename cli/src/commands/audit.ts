@@ -6,7 +6,7 @@ import { note } from '../io.ts'
 import { show, showList } from '../output.ts'
 import { type ListOptions, readList } from '../paging.ts'
 import type { Session } from '../session.ts'
-import { withSpinner } from '../spinner.ts'
+import { openProgress, withSpinner } from '../spinner.ts'
 import { parseMoment } from '../moment.ts'
 
 interface FilterOptions {
@@ -87,7 +87,10 @@ function filterOf(options: FilterOptions, nowMs: number) {
   }
 }
 
-/** Writes events as they come; no more than a line is held here. */
+/** The counter changes this often: more could not be read. */
+const EVENTS_PER_COUNT = 500
+
+/** Writes events as they come; no more than a line is held here. The counter is for when they go into a file or pipe. */
 async function exportEvents(session: Session, options: FilterOptions): Promise<void> {
   const { client, io } = session
   const query = filterOf(options, io.nowMs())
@@ -95,13 +98,20 @@ async function exportEvents(session: Session, options: FilterOptions): Promise<v
     options.allProjects === true
       ? await client.call('auditEvents.exportAll', { query })
       : await client.call('auditEvents.export', { params: { project: session.project() }, query })
+  const progress = io.stdout.isTTY === true ? null : await openProgress(session)
   let count = 0
-  for await (const event of events) {
-    count += 1
-    const hasRoom = io.stdout.write(`${JSON.stringify(event)}\n`)
-    if (!hasRoom) await new Promise((resolve) => io.stdout.once('drain', resolve))
+  try {
+    progress?.show('Exporting')
+    for await (const event of events) {
+      count += 1
+      if (count % EVENTS_PER_COUNT === 0) progress?.show(`Exporting: ${count} events`)
+      const hasRoom = io.stdout.write(`${JSON.stringify(event)}\n`)
+      if (!hasRoom) await new Promise((resolve) => io.stdout.once('drain', resolve))
+    }
+  } finally {
+    progress?.clear()
   }
-  note(io, `${count} events.`)
+  note(io, count === 1 ? '1 event.' : `${count} events.`)
 }
 
 interface VerifyOptions {

@@ -4,6 +4,7 @@ import { parseBytes } from '../format.ts'
 import { type Io, print } from '../io.ts'
 import { readSecret } from '../secret-input.ts'
 import type { GlobalOptions } from '../session.ts'
+import { openProgress } from '../spinner.ts'
 
 interface PushOptions extends GlobalOptions {
   readonly username: string
@@ -71,6 +72,7 @@ async function examinePush(io: Io, reference: string, options: PushOptions): Pro
     (await readSecret(io, `Password of ${options.username} at ${origin}`))
   const { checkPush } = await import('../doctor/push-check.ts')
   const say = sayer(io, options)
+  const progress = await openProgress({ io, options })
   const findings: Finding[] = []
   await checkPush({
     origin,
@@ -82,8 +84,10 @@ async function examinePush(io: Io, reference: string, options: PushOptions): Pro
     onStep: ({ name, ok, message, nextStep }) => {
       const finding = { name, outcome: ok ? 'ok' : 'failed', message, nextStep } as const
       findings.push(finding)
+      progress.clear()
       say(finding)
     },
+    onSlowStep: (name) => progress.show(`Sending a ${name}`),
   })
   finish(io, options, findings, 'A push would fail.')
 }

@@ -250,9 +250,10 @@ function describe(nowMs: number): (registry: Registry) => string[] {
 }
 
 /** What the other side says may hold anything, so it is made safe for a terminal. */
-function testLines({ ok, message, nextStep, checks }: RegistryTested): string[] {
+function testLines({ nextStep, checks }: RegistryTested): string[] {
   return [
     ...checks.map((check) => `${check.ok ? 'ok  ' : 'FAIL'}  ${check.step}: ${printable(check.message)}`),
-    ok ? printable(message) : `${printable(message)}${nextStep === null ? '' : ` ${printable(nextStep)}`}`,
+    // The reason is what the check that failed says.
+    ...(nextStep === null ? [] : [printable(nextStep)]),
   ]
 }

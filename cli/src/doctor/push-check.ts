@@ -22,6 +22,8 @@ export interface PushCheckOptions {
   /** How long the slow chunk takes. */
   readonly slowMs: number
   readonly onStep: (step: PushStep) => void
+  /** Before the step that takes long; its result comes to `onStep`. */
+  readonly onSlowStep: (name: string) => void
 }
 
 const CHUNK_BYTES = 1024 * 1024
@@ -92,13 +94,15 @@ async function walk(registry: Connection, options: PushCheckOptions, say: Say): 
     if (!say(streamName, chunkProblem(streamed, soFar), 'Arrived whole.')) return
     location = pathOf(streamed, options.origin)
     if (options.slowMs === 0) return
+    const seconds = Math.round(options.slowMs / 1000)
+    const slowName = `chunk that takes ${seconds} s`
+    options.onSlowStep(slowName)
     const slow = await registry.send('PATCH', location, {
       authorization,
       body: trickle(options.slowMs),
       isChunked: true,
     })
-    const seconds = Math.round(options.slowMs / 1000)
-    say(`chunk that takes ${seconds} s`, slowProblem(slow, seconds), 'Nothing cut it.')
+    say(slowName, slowProblem(slow, seconds), 'Nothing cut it.')
   } finally {
     await registry.send('DELETE', location, { authorization })
   }

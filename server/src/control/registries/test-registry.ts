@@ -38,7 +38,20 @@ export async function testRegistry(
     reason,
     origin,
   })
-  return { ok, reason, message, nextStep, checks: [...checks] }
+  return {
+    ok,
+    reason,
+    message: sentence(message, row.host),
+    nextStep,
+    checks: checks.map((check) => ({ ...check, message: sentence(check.message, row.host) })),
+  }
+}
+
+/** What was found, as a sentence. A host at its beginning stays as it is written. */
+function sentence(text: string, host: string): string {
+  const beginsWithName = text.startsWith(host) || !/^[a-z]+[ ,]/.test(text)
+  const capital = beginsWithName ? text : text.slice(0, 1).toUpperCase() + text.slice(1)
+  return /[.!?]$/.test(capital) ? capital : `${capital}.`
 }
 
 async function loginOf(runtime: ControlRuntime, row: RegistryRow): Promise<UpstreamCredential | null> {
