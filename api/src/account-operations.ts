@@ -79,7 +79,7 @@ export const ACCOUNT_OPERATIONS = {
     path: '/personal-tokens',
     summary: 'Create a personal access token',
     description:
-      'It may do what you may, as `Authorization: Bearer`, but not make another one. Only this answer shows it.',
+      'It may do what you may, as `Authorization: Bearer`, but not make another one, invite owners or operators, or delete passkeys; what needs a fresh confirmation only with `allowSensitive`. Only this answer shows it.',
     params: null,
     query: null,
     body: personalTokenCreate,

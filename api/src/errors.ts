@@ -238,6 +238,11 @@ export const API_ERRORS = {
     title: 'You have too many personal access tokens',
     description: 'A person has 100 active ones at most. Revoke those that nobody uses: `berth tokens list`.',
   },
+  too_many_passkeys: {
+    status: 409,
+    title: 'You have too many passkeys',
+    description: 'A person has 20 at most. Delete those that you no longer use.',
+  },
   manifest_in_use: {
     status: 409,
     title: 'Another manifest needs this one',

@@ -11,6 +11,7 @@ export const personalToken = z
     expiresAt: timestamp.nullable(),
     revokedAt: timestamp.nullable(),
     lastUsedAt: timestamp.nullable().describe('To some minutes.'),
+    allowSensitive: z.boolean().describe('Whether it may do what asks a session for a fresh confirmation.'),
   })
   .meta({ id: 'PersonalToken' })
 
@@ -26,6 +27,10 @@ export const personalTokenCreate = z
   .strictObject({
     name: displayName,
     expiresAt: timestampInput.nullish().describe('Default: never.'),
+    allowSensitive: z
+      .boolean()
+      .default(false)
+      .describe('Let it do what asks a session for a fresh confirmation: keys, credentials, members, deletions.'),
   })
   .meta({ id: 'PersonalTokenCreate' })
 

@@ -29,10 +29,16 @@ export const defineTokens: Define = (parent, io) => {
 
   leaf(tokens, 'create <name>', 'create a token; it is shown once')
     .option('--expires <when>', 'a duration such as 90d, or a date such as 2027-01-31')
+    .option(
+      '--sensitive',
+      'let it do what asks for a fresh confirmation: keys, credentials, members, deletions',
+    )
     .action(
-      withSession<{ expires?: string }>(io, async (session, [name = ''], { expires }) => {
+      withSession<{ expires?: string; sensitive?: boolean }>(io, async (session, [name = ''], options) => {
+        const { expires, sensitive: allowSensitive = false } = options
         const expiresAt = expires === undefined ? {} : { expiresAt: parseExpiry(expires, io.nowMs()) }
-        const created = await session.client.call('personalTokens.create', { body: { name, ...expiresAt } })
+        const body = { name, ...expiresAt, allowSensitive }
+        const created = await session.client.call('personalTokens.create', { body })
         // The only place that prints a token.
         show(session, created, ({ token }) => [
           `Created the token "${created.name}" (${created.id}).`,
@@ -58,6 +64,7 @@ function tokenColumns(nowMs: number) {
     { title: 'ID', value: (row: PersonalToken) => row.id },
     { title: 'NAME', value: (row: PersonalToken) => printable(row.name), shrink: true },
     { title: 'STATE', value: (row: PersonalToken) => row.state },
+    { title: 'SENSITIVE', value: (row: PersonalToken) => (row.allowSensitive ? 'yes' : 'no') },
     { title: 'CREATED', value: (row: PersonalToken) => formatRelative(row.createdAt, nowMs) },
     { title: 'LAST USED', value: (row: PersonalToken) => formatRelative(row.lastUsedAt, nowMs) },
     { title: 'EXPIRES', value: (row: PersonalToken) => formatRelative(row.expiresAt, nowMs) },

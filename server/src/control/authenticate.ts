@@ -6,7 +6,7 @@ import { MAX_AUTHORIZATION_LENGTH } from './limits.ts'
 import { bearerToken } from './operator-auth.ts'
 import { sessionTokenOf } from './people/cookies.ts'
 import { isSameOrigin } from './people/same-origin.ts'
-import { principalOfPersonalToken, principalOfSession } from './people/session-principal.ts'
+import { principalOfCookie, principalOfPersonalToken, principalOfSession } from './people/session-principal.ts'
 import type { ConsolePrincipal } from './principal.ts'
 import type { ControlRuntime } from './runtime.ts'
 
@@ -58,7 +58,7 @@ async function byCookie(
   token: string | null,
 ): Promise<ConsolePrincipal | null> {
   if (token === null) return null
-  const principal = await principalOfSession(runtime, token)
+  const principal = await principalOfCookie(runtime, token)
   if (principal === null || method === 'GET' || method === 'HEAD') return principal
   if (isSameOrigin(headers, runtime.consoleUrl)) return principal
   throw new ApiError('forbidden', 'The request comes from another site than the console.')

@@ -103,6 +103,15 @@ function refusalOf(rule: AccessRule): string {
 /** Asked only once it is known that the caller may do it: who may not see a project learns nothing from this. */
 function requireStepUp(operation: Operation, principal: ConsolePrincipal, runtime: ControlRuntime): void {
   if (operation.stepUp !== true || isSteppedUp(principal, runtime.clock.nowMs())) return
+  if (principal.kind === 'person' && principal.via === 'token') {
+    const detail =
+      'This personal access token may not do what needs a confirmation. Make one that may with berth tokens create --sensitive, or log in with berth login.'
+    throw explained(new ApiError('step_up_required', detail), {
+      rule: 'step_up',
+      detail: {},
+      projectId: null,
+    })
+  }
   // With the session's id, the page also confirms the session of a command line.
   const session =
     principal.kind === 'person' && principal.sessionId !== null ? `?session=${principal.sessionId}` : ''

@@ -27,6 +27,8 @@ export interface PersonPrincipal {
    * Null: it does not. Always null for a token.
    */
   readonly steppedUpUntil: number | null
+  /** Whether a token may do what asks a session for a fresh confirmation: said when it is made. False for a session. */
+  readonly allowSensitive: boolean
 }
 
 /** How audit events name the caller. */
@@ -83,14 +85,23 @@ export function mayCall(
 }
 
 /**
- * Whether the caller has proved lately enough who they are for an operation that asks for it. The operator token and
- * personal tokens are such a proof themselves: nobody makes one without it.
+ * Whether the caller has proved lately enough who they are for an operation that asks for it. The operator token is such
+ * a proof itself, and so is a personal token that was made for this: nobody makes one without a proof.
  */
 export function isSteppedUp(principal: ConsolePrincipal, nowMs: number): boolean {
   if (principal.kind === 'operator') return true
   if (principal.kind !== 'person') return false
-  if (principal.via === 'token') return true
+  if (principal.via === 'token') return principal.allowSensitive
   return principal.steppedUpUntil !== null && principal.steppedUpUntil > nowMs
+}
+
+/**
+ * For what would outlive a personal access token that was stolen and then revoked, or lock its person out.
+ * Raises `forbidden` for every such token, whatever it may do besides.
+ */
+export function refuseTokens(principal: ConsolePrincipal): void {
+  if (principal.kind !== 'person' || principal.via !== 'token') return
+  throw new ApiError('forbidden', 'No personal access token may do this. Log in with berth login.')
 }
 
 /** The caller as a person. Raises `forbidden` for the operator token, which has no account. */

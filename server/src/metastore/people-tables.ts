@@ -115,6 +115,8 @@ export interface PersonalTokenTable {
   /** To some minutes. */
   last_used_at: number | null
   revoked_at: number | null
+  /** 1: may do what asks a session for a fresh confirmation. */
+  allow_sensitive: number
 }
 
 export type UserAccountRow = Selectable<UserAccountTable>

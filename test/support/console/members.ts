@@ -38,6 +38,7 @@ export async function addPerson(
     sessionId: `session-${userId}`,
     tokenId: null,
     steppedUpUntil: Number.MAX_SAFE_INTEGER,
+    allowSensitive: false,
   }
 }
 
@@ -81,7 +82,7 @@ export async function callAs<Id extends OperationId>(
   return JSON.parse(JSON.stringify(result)) as OperationResponse<OperationOf<Id>>
 }
 
-/** Makes a personal access token of somebody: what their calls over HTTP carry. */
+/** Makes a personal access token of somebody, which may do sensitive things: what their calls over HTTP carry. */
 export async function makeToken({ runtime }: TestConsole, { userId }: PersonPrincipal): Promise<string> {
   const minted = mintKey('p')
   const origin = { actor: `person:${userId}`, requestId: 'people', nowMs: runtime.clock.nowMs() }
@@ -92,6 +93,7 @@ export async function makeToken({ runtime }: TestConsole, { userId }: PersonPrin
     pepperVersion: runtime.pepper.version,
     secretHmac: hashSecret(runtime.pepper.key, minted.secret),
     expiresAt: null,
+    allowSensitive: true,
     limit: 100,
   }
   const outcome = await runtime.db.run(createPersonalToken, { token, origin })
@@ -100,7 +102,10 @@ export async function makeToken({ runtime }: TestConsole, { userId }: PersonPrin
 }
 
 /** Signs somebody in, in a session of the command line that was confirmed just now. Answers its token. */
-export async function makeSession({ runtime }: TestConsole, { userId }: PersonPrincipal): Promise<string> {
+export async function makeSession(
+  { runtime }: TestConsole,
+  { userId }: Pick<PersonPrincipal, 'userId'>,
+): Promise<string> {
   const token = randomUUID()
   const nowMs = runtime.clock.nowMs()
   await runtime.db.run(insertPeopleRecord, {

@@ -31,8 +31,14 @@ export interface SignOnProvider extends AsyncDisposable {
   stop(): Promise<void>
 }
 
-/** Starts it. `redirectUri`: where it sends people back to. */
-export async function startSignOnProvider(redirectUri: string): Promise<SignOnProvider> {
+/**
+ * Starts it. `redirectUri`: where it sends people back to. `tellsAuthTime` false: says when it asked for the password only
+ * where the specification makes it, which is when the request has a `max_age`.
+ */
+export async function startSignOnProvider(
+  redirectUri: string,
+  { tellsAuthTime = true }: { readonly tellsAuthTime?: boolean } = {},
+): Promise<SignOnProvider> {
   const clientSecret = randomBytes(24).toString('hex')
   let callback: ReturnType<Provider['callback']> | null = null
   const server = createServer((request, response) => {
@@ -69,7 +75,7 @@ export async function startSignOnProvider(redirectUri: string): Promise<SignOnPr
         redirect_uris: [redirectUri],
         response_types: ['code'],
         grant_types: ['authorization_code'],
-        require_auth_time: true,
+        require_auth_time: tellsAuthTime,
       },
     ],
     jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256', kid: 'test' }] },

@@ -5,7 +5,7 @@ import { listInvitations } from '../../metastore/queries/invitation.ts'
 import { decodeCursor, pageOfRows } from '../cursor.ts'
 import type { HandlersOf } from '../handler.ts'
 import { ownersOnly } from '../members/service.ts'
-import type { ConsolePrincipal } from '../principal.ts'
+import { type ConsolePrincipal, refuseTokens } from '../principal.ts'
 import type { ControlRuntime } from '../runtime.ts'
 import {
   acceptInvitation,
@@ -29,7 +29,8 @@ export const invitationHandlers: HandlersOf<
   | 'invitations.accept'
 > = {
   'invitations.list': ({ runtime, project }, { query }) => list(runtime, project.id, query),
-  'invitations.create': async ({ runtime, project, may, origin }, { body }) => {
+  'invitations.create': async ({ runtime, project, principal, may, origin }, { body }) => {
+    if (body.role === 'owner') refuseTokens(principal)
     if (body.role === 'owner' && !may('owners.manage')) throw ownersOnly()
     return createInvitation(runtime, { ...body, projectId: project.id, operator: false }, origin())
   },
@@ -42,8 +43,10 @@ export const invitationHandlers: HandlersOf<
     return revokeInvitation(runtime, target, origin())
   },
   'installationInvitations.list': ({ runtime }, { query }) => list(runtime, null, query),
-  'installationInvitations.create': ({ runtime, origin }, { body }) =>
-    createInvitation(runtime, { ...body, projectId: null, role: null }, origin()),
+  'installationInvitations.create': async ({ runtime, principal, origin }, { body }) => {
+    if (body.operator) refuseTokens(principal)
+    return createInvitation(runtime, { ...body, projectId: null, role: null }, origin())
+  },
   'installationInvitations.revoke': ({ runtime, origin }, { params }) =>
     revokeInvitation(runtime, { projectId: null, id: params.invitation, mayManageOwners: true }, origin()),
   'invitations.show': async ({ runtime }, { body }) => {

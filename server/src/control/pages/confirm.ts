@@ -3,6 +3,7 @@ import { confirmSession, loadSession } from '../../metastore/queries/person-sess
 import type { UserSessionRow } from '../../metastore/people-tables.ts'
 import { MAX_PASSWORD_LENGTH } from '../people/limits.ts'
 import { safePath } from '../people/safe-path.ts'
+import { confirmedAtOf } from '../people/session-principal.ts'
 import { checkPassword } from '../people/sign-in.ts'
 import { isSteppedUp, type PersonPrincipal } from '../principal.ts'
 import { html, type Html } from './html.ts'
@@ -33,17 +34,20 @@ export async function submitConfirm(context: PageContext): Promise<PageAnswer> {
   if (request === 'sign_in') return { redirect: signInPath(fields) }
   if (request === 'unknown_session') return unknownSession()
   const { person, other, next } = request
-  const fresh = isFresh(context, person)
-  if (!fresh && !(await checkPassword(context, person, fields['password'] ?? ''))) {
+  // A confirmation that vouches for another session is no new one: else two sessions could renew each other for ever.
+  const vouchedAt = isFresh(context, person) ? confirmedAtOf(person) : null
+  if (vouchedAt === null && !(await checkPassword(context, person, fields['password'] ?? ''))) {
     return renderConfirm(context, request, 'That is not your password.')
   }
   const origin = { actor: `person:${person.userId}`, requestId: facts.requestId, nowMs: facts.nowMs }
   const ids = [
-    ...(fresh || person.sessionId === null ? [] : [person.sessionId]),
+    ...(vouchedAt !== null || person.sessionId === null ? [] : [person.sessionId]),
     ...(other === null ? [] : [other.id]),
   ]
+  const method = vouchedAt === null ? 'password' : 'session'
+  const confirmedAt = vouchedAt ?? facts.nowMs
   for (const id of ids) {
-    await runtime.db.run(confirmSession, { userId: person.userId, id, method: 'password', origin })
+    await runtime.db.run(confirmSession, { userId: person.userId, id, method, confirmedAt, origin })
   }
   return next === null ? done() : { redirect: next }
 }
@@ -141,7 +145,7 @@ function unknownSession(): PageAnswer {
 function done(): PageAnswer {
   const body = html`<main>
 <h1>Confirmed</h1>
-<p role="status">For the next ten minutes sensitive operations need no further confirmation. Go back and repeat what you were doing.</p>
+<p role="status">For ten minutes since you proved who you are, sensitive operations need no further confirmation. Go back and repeat what you were doing.</p>
 <p><a href="/account">Your account</a></p>
 </main>`
   return { status: 200, title: 'Confirmed', body }

@@ -1,6 +1,7 @@
 import type { DeviceCodeRow } from '../../metastore/people-tables.ts'
 import { loadDeviceRequest } from '../../metastore/queries/device-code.ts'
 import { asAuthChange } from '../people/auth-change.ts'
+import { confirmedAtOf } from '../people/session-principal.ts'
 import { tokenHmac } from '../people/token-hmac.ts'
 import { isSteppedUp, type PersonPrincipal } from '../principal.ts'
 import { html } from './html.ts'
@@ -80,7 +81,7 @@ async function decide(
     return renderEntry(context, 'There is no such code any more. Run berth login again.')
   }
   const auth = await people.auth()
-  const change = { ...facts, method: 'device' as const, confirmedAt: facts.nowMs, userId: person.userId }
+  const change = { ...facts, method: 'device' as const, confirmedAt: confirmedAtOf(person), userId: person.userId }
   // The library knows the browser's session by its cookie.
   const own = { headers: new Headers({ cookie: headers.cookie ?? '' }), asResponse: true as const }
   const answer = await asAuthChange(change, async () => {
@@ -124,7 +125,7 @@ function renderRequest(
 <tr><th>From</th><td>${request.ip_address ?? 'unknown address'}</td></tr>
 <tr><th>Since</th><td>${new Date(request.created_at).toISOString()}</td></tr>
 </tbody></table>
-<p>It will be able to do everything that <strong>${person.email}</strong> may do${person.isOperator ? ', which is everything in this Berth' : ''}, until you log it out. For the first ten minutes that includes keys, credentials, members and deletions; later those need a new confirmation.</p>
+<p>It will be able to do everything that <strong>${person.email}</strong> may do${person.isOperator ? ', which is everything in this Berth' : ''}, until you log it out. As long as your own confirmation counts, ten minutes at most, that includes keys, credentials, members and deletions; later those need a new confirmation.</p>
 <form method="post" action="/device">
 ${formToken}<input type="hidden" name="user_code" value="${code}">
 <button name="decision" value="approve">Log it in</button>

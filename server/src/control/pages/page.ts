@@ -7,7 +7,7 @@ import { MAX_FORM_BYTES } from '../people/limits.ts'
 import type { People } from '../people/people.ts'
 import { type RequestFacts, requestFacts } from '../people/request-facts.ts'
 import { isSameOrigin } from '../people/same-origin.ts'
-import { principalOfSession } from '../people/session-principal.ts'
+import { principalOfCookie } from '../people/session-principal.ts'
 import type { PersonPrincipal } from '../principal.ts'
 import { readBytes } from '../read-body.ts'
 import { toApiError } from '../render-error.ts'
@@ -95,7 +95,7 @@ async function contextOf(
     headers,
     query: request.query as Record<string, unknown>,
     fields: (request.body ?? {}) as Record<string, string>,
-    person: token === null ? null : await principalOfSession(runtime, token),
+    person: token === null ? null : await principalOfCookie(runtime, token),
     formToken: html`<input type="hidden" name="form" value="${formToken}">`,
   }
   return { context, setCookie }

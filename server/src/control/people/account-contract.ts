@@ -12,9 +12,12 @@ import {
   pollDevice,
   startDevice,
 } from '../../../../test/support/console/device.ts'
+import { makeSession } from '../../../../test/support/console/members.ts'
 import { browserOf, FIRST_PERSON, setUpFirstPerson, signIn } from '../../../../test/support/console/people.ts'
 import type { TestConsole } from '../../../../test/support/console/stack.ts'
-import { MAX_CODE_ENTRIES_PER_MINUTE } from './limits.ts'
+import { loadPersonByEmail } from '../../metastore/queries/person.ts'
+import { MAX_CODE_ENTRIES_PER_MINUTE, SWEEP_ROWS } from './limits.ts'
+import { createPeople } from './people.ts'
 
 /** The device flow, sessions and personal access tokens: the same on every metadata database. */
 export function describeAccount(name: string, open: () => Promise<TestConsole>): void {
@@ -191,7 +194,7 @@ export function describeAccount(name: string, open: () => Promise<TestConsole>):
 
     test('a personal access token does what its person may, is shown once, and ends when revoked', async () => {
       const cli = clientOf(await logDeviceIn(opened, await signIn(opened)))
-      const created = await cli.call('personalTokens.create', { body: { name: 'ci' } })
+      const created = await cli.call('personalTokens.create', { body: { name: 'ci', allowSensitive: true } })
       OPERATIONS['personalTokens.create'].response.parse(created)
       assert.match(created.token, /^brth_p_[0-9a-z]{12}_[0-9A-Za-z]{49}$/)
       const own = clientOf(created.token)
@@ -251,6 +254,106 @@ export function describeAccount(name: string, open: () => Promise<TestConsole>):
       assert.equal(done.status, 200, done.html)
       await create()
       assert.equal((await own.get('/confirm?session=session-of-eve')).status, 404)
+    })
+
+    /** A session of a command line without its device login, of which a minute allows only so many. */
+    async function commandLine(): Promise<string> {
+      const { reader } = opened.runtime.db
+      const person = await loadPersonByEmail(reader, FIRST_PERSON.email)
+      return makeSession(opened, { userId: person?.id ?? '' })
+    }
+
+    /** Until when the console says that a session counts as confirmed. */
+    async function steppedUpUntil(token: string): Promise<string | null> {
+      const { principal } = await clientOf(token).call('whoami', {})
+      return principal.kind === 'person' ? principal.steppedUpUntil : null
+    }
+
+    test('a session that was confirmed lately vouches for others, but renews nothing', async () => {
+      const own = await signIn(opened)
+      const token = await commandLine()
+      const confirmedAt = opened.runtime.clock.nowMs() - 300_000
+      await opened.tamper('control', `update user_session set confirmed_at = ${confirmedAt}`)
+      const until = await steppedUpUntil(token)
+      const { items } = await clientOf(token).call('sessions.list', {})
+      const id = items.find((session) => session.current)?.id ?? ''
+      const vouch = async () => {
+        await own.get(`/confirm?session=${id}`)
+        assert.equal((await own.submit({})).status, 200)
+      }
+      await vouch()
+      assert.equal(await steppedUpUntil(token), until)
+      assert.equal(await steppedUpUntil(await logDeviceIn(opened, own)), until)
+      await opened.tamper('control', `update user_session set confirmed_at = null where id = '${id}'`)
+      await vouch()
+      assert.equal(await steppedUpUntil(token), until)
+      // What is known to be later stays.
+      await opened.tamper(
+        'control',
+        `update user_session set confirmed_at = confirmed_at + 60000 where id = '${id}'`,
+      )
+      await vouch()
+      const later = Date.parse((await steppedUpUntil(token)) ?? '')
+      assert.equal(later - Date.parse(until ?? ''), 60_000)
+    })
+
+    test('the token of a command line opens no pages as a cookie', async () => {
+      const token = await commandLine()
+      const thief = browserOf(opened)
+      thief.cookies.set('berth.session_token', `${token}.x`)
+      assert.match((await thief.get('/confirm')).location ?? '', /^\/sign-in/)
+      assert.equal((await thief.fetch('/api/v1/whoami')).status, 401)
+    })
+
+    test('ending the other sessions ends the device that was approved and has not come yet', async () => {
+      const own = await signIn(opened)
+      const cli = clientOf(await commandLine())
+      const codes = await startDevice(opened)
+      await decideDevice(own, codes, 'approve')
+      await cli.call('sessions.endOthers', {})
+      assert.equal((await pollDevice(opened, codes.device_code)).error, 'invalid_grant')
+    })
+
+    test('a token does sensitive things only when it was made for them, and some things never', async () => {
+      const cli = clientOf(await commandLine())
+      await cli.call('projects.create', { body: { name: 'Tokened', namespace: 'tokened' } })
+      const make = (body: { name: string; allowSensitive?: boolean }) =>
+        cli.call('personalTokens.create', { body })
+      const plain = await make({ name: 'plain' })
+      const sensitive = await make({ name: 'sensitive', allowSensitive: true })
+      assert.deepEqual([plain.allowSensitive, sensitive.allowSensitive], [false, true])
+      const invite = (token: string, operator: boolean) =>
+        clientOf(token).call('installationInvitations.create', {
+          body: { email: 'new@example.org', operator },
+        })
+      await assert.rejects(invite(plain.token, false), fails('step_up_required'))
+      await invite(sensitive.token, false)
+      await assert.rejects(invite(sensitive.token, true), fails('forbidden'))
+      const owner = {
+        params: { project: 'tokened' },
+        body: { email: 'new@example.org', role: 'owner' as const },
+      }
+      const own = clientOf(sensitive.token)
+      await assert.rejects(own.call('invitations.create', owner), fails('forbidden'))
+      await cli.call('invitations.create', owner)
+      const passkey = { params: { passkey: 'nobody' } }
+      await assert.rejects(own.call('passkeys.delete', passkey), fails('forbidden'))
+    })
+
+    test('all that has expired is removed, however much there is', async () => {
+      await opened.tamper(
+        'control',
+        `insert into user_verification (id, identifier, value, expires_at, created_at, updated_at)
+           with recursive n(i) as (select 1 union all select i + 1 from n where i < ${2 * SWEEP_ROWS + 1})
+           select 'expired-' || i, 'x', 'x', 1, 1, 1 from n`,
+      )
+      await createPeople(opened.runtime).sweep()
+      const rows = await opened.runtime.db.reader
+        .selectFrom('user_verification')
+        .select('id')
+        .where('expires_at', '=', 1)
+        .execute()
+      assert.equal(rows.length, 0)
     })
 
     test('a session that is used lives on, and one that is not ends', async () => {

@@ -33,8 +33,12 @@ export function currentAuthChange(): AuthChange {
   return change
 }
 
-/** Says when the person proved who they are, once an issuer has told it in the middle of a call. */
+/**
+ * Says when the person proved who they are, once an issuer has told it in the middle of a call. An issuer whose clock is
+ * ahead makes no confirmation last longer.
+ */
 export function setConfirmedAt(confirmedAt: number): void {
   const store = storage.getStore()
-  if (store !== undefined) store.change = { ...store.change, confirmedAt }
+  if (store === undefined) return
+  store.change = { ...store.change, confirmedAt: Math.min(confirmedAt, store.change.nowMs) }
 }

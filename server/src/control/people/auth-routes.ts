@@ -1,6 +1,8 @@
 import type { IncomingMessage } from 'node:http'
 import { ApiError, type ApiErrorCode } from '@berth/api/errors'
+import { displayName } from '@berth/api/fields'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import { listPasskeys } from '../../metastore/queries/passkey.ts'
 import { endSession } from '../../metastore/queries/person-session.ts'
 import { isSteppedUp, type PersonPrincipal } from '../principal.ts'
 import { readBytes, readJsonBody } from '../read-body.ts'
@@ -8,11 +10,11 @@ import type { ControlRuntime } from '../runtime.ts'
 import { asAuthChange } from './auth-change.ts'
 import { sessionCookieName, sessionTokenOf } from './cookies.ts'
 import { registerDeviceRoutes } from './device-routes.ts'
-import { MAX_FORM_BYTES } from './limits.ts'
+import { MAX_FORM_BYTES, MAX_PASSKEYS } from './limits.ts'
 import type { People } from './people.ts'
 import { type RequestFacts, requestFacts } from './request-facts.ts'
 import { isSameOrigin } from './same-origin.ts'
-import { principalOfSession } from './session-principal.ts'
+import { principalOfCookie } from './session-principal.ts'
 import { noteFailure } from './sign-in.ts'
 
 /** The only paths of the sign-in library that exist here, with why each may be asked for without a token. */
@@ -64,8 +66,11 @@ function registerSsoCallback(scope: FastifyInstance, runtime: ControlRuntime, pe
     if (auth === null) throw new ApiError('route_not_found')
     const facts = requestFacts(runtime, request)
     const before = await browserSession(runtime, request)
-    // What the issuer says about when it asked for a password replaces the time.
-    const change = { ...facts, method: 'sso' as const, confirmedAt: facts.nowMs, userId: null }
+    // What the issuer says about when it asked for a password replaces the time. Whoever is signed in already comes to
+    // confirm: the browser could have left out that we asked for the password, so an issuer that does not say counts for
+    // nothing.
+    const confirmedAt = before === null ? facts.nowMs : null
+    const change = { ...facts, method: 'sso' as const, confirmedAt, userId: null }
     const answer = await asAuthChange(change, () => auth.handler(toWebRequest(runtime, request)))
     if (
       answer.headers.getSetCookie().some((cookie) => cookie.startsWith(sessionCookieName(runtime.consoleUrl)))
@@ -94,6 +99,7 @@ function registerPasskeyRoutes(scope: FastifyInstance, runtime: ControlRuntime, 
     const person = await browserSession(runtime, request)
     if (person === null) throw new ApiError('unauthenticated', 'Sign in first.')
     if (!isSteppedUp(person, runtime.clock.nowMs())) throw new ApiError('step_up_required')
+    await checkNewPasskey(runtime, request, person)
     const answer = await passToLibrary({ runtime, people }, request, person)
     return sendJson(reply, answer, (value) => value)
   }
@@ -109,7 +115,8 @@ function registerPasskeyRoutes(scope: FastifyInstance, runtime: ControlRuntime, 
     const answer = await passToLibrary({ runtime, people }, request, null)
     const facts = requestFacts(runtime, request)
     if (answer.ok) await endSessionBefore(runtime, before, facts)
-    else await noteFailure({ runtime, facts }, null, 'passkey')
+    // Anything else is no attempt at an account, and anybody could fill the audit log with it.
+    else if (answer.status === 401) await noteFailure({ runtime, facts }, null, 'passkey')
     await people.sweep()
     // The session's token is in the cookie alone, out of reach of scripts.
     return sendJson(reply, answer, (value) => {
@@ -117,6 +124,22 @@ function registerPasskeyRoutes(scope: FastifyInstance, runtime: ControlRuntime, 
       return { user: { id: user.id, email: user.email, name: user.name } }
     })
   })
+}
+
+/** Raises `validation_failed` for a name that no other thing here may have, and `too_many_passkeys`. */
+async function checkNewPasskey(
+  runtime: ControlRuntime,
+  request: FastifyRequest,
+  { userId }: PersonPrincipal,
+): Promise<void> {
+  const { name } = (request.body ?? {}) as { readonly name?: unknown }
+  const parsed = displayName.optional().safeParse(name)
+  if (!parsed.success) {
+    const errors = parsed.error.issues.map(({ message }) => ({ path: 'body.name', message }))
+    throw new ApiError('validation_failed', undefined, { errors })
+  }
+  const existing = await listPasskeys(runtime.db.reader, userId, { after: null, limit: MAX_PASSKEYS })
+  if (existing.length >= MAX_PASSKEYS) throw new ApiError('too_many_passkeys')
 }
 
 async function passToLibrary(
@@ -176,7 +199,7 @@ async function browserSession(
   request: FastifyRequest,
 ): Promise<PersonPrincipal | null> {
   const token = sessionTokenOf(request.headers.cookie, runtime.consoleUrl)
-  return token === null ? null : principalOfSession(runtime, token)
+  return token === null ? null : principalOfCookie(runtime, token)
 }
 
 async function endSessionBefore(

@@ -56,6 +56,8 @@ export const DEVICE_POLL_SECONDS = 5
 
 /** Active personal tokens of one person. */
 export const MAX_PERSONAL_TOKENS = 100
+/** Passkeys of one person. */
+export const MAX_PASSKEYS = 20
 
 /** Longest cookie header, form, and User-Agent that is kept, in characters or bytes. */
 export const MAX_COOKIE_LENGTH = 8 * 1024

@@ -68,7 +68,8 @@ export function createPeople(runtime: ControlRuntime): People {
       if (nowMs - sweptAt < SWEEP_INTERVAL_MS) return
       sweptAt = nowMs
       try {
-        await runtime.db.run(sweepExpired, { nowMs, limit: SWEEP_ROWS })
+        // Anybody may start sign-ins and device logins, so there may be any number; each batch is a transaction of its own.
+        while ((await runtime.db.run(sweepExpired, { nowMs, limit: SWEEP_ROWS })).more);
       } catch (error) {
         runtime.log.warn({ err: error }, 'expired sessions were not removed')
       }

@@ -21,15 +21,25 @@ import { tokenHmac } from './token-hmac.ts'
 const MAX_SESSION_TOKEN_LENGTH = 128
 
 /** The person whose session this token is. Null: no such session, or it has ended. */
-export async function principalOfSession(
+export function principalOfSession(runtime: ControlRuntime, token: string): Promise<PersonPrincipal | null> {
+  return principalOf(runtime, token, () => true)
+}
+
+/** The same for a cookie: the token of a command line opens no pages, which hand out more than it may do. */
+export function principalOfCookie(runtime: ControlRuntime, token: string): Promise<PersonPrincipal | null> {
+  return principalOf(runtime, token, ({ kind }) => kind === 'browser')
+}
+
+async function principalOf(
   runtime: ControlRuntime,
   token: string,
+  accepts: (session: UserSessionRow) => boolean,
 ): Promise<PersonPrincipal | null> {
   if (token === '' || token.length > MAX_SESSION_TOKEN_LENGTH) return null
   const nowMs = runtime.clock.nowMs()
   const hmac = tokenHmac(runtime.people.tokenKey, token)
   const found = await loadSessionByToken(runtime.db.reader, hmac, nowMs)
-  if (found === null) return null
+  if (found === null || !accepts(found.session)) return null
   await noteUse(runtime, found.session, nowMs)
   return toPrincipal(found)
 }
@@ -46,7 +56,13 @@ export function toPrincipal({ session, person }: SessionWithPerson): PersonPrinc
     sessionId: session.id,
     tokenId: null,
     steppedUpUntil: session.confirmed_at === null ? null : session.confirmed_at + CONFIRMATION_MS,
+    allowSensitive: false,
   }
+}
+
+/** When the person of a session last proved who they are, in ms since the epoch. Null: not in this session. */
+export function confirmedAtOf({ steppedUpUntil }: PersonPrincipal): number | null {
+  return steppedUpUntil === null ? null : steppedUpUntil - CONFIRMATION_MS
 }
 
 /** Once an hour; a session of the command line lives on with it, up to half a year. */
@@ -85,6 +101,7 @@ export async function principalOfPersonalToken(
     sessionId: null,
     tokenId: token.id,
     steppedUpUntil: null,
+    allowSensitive: token.allow_sensitive === 1,
   }
 }
 

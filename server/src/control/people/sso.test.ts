@@ -5,6 +5,7 @@ import { openBrowser, type Browser } from '../../../../test/support/console/brow
 import { browserOf, FIRST_PERSON, setUpFirstPerson, signIn } from '../../../../test/support/console/people.ts'
 import { openTestConsole, type TestConsole } from '../../../../test/support/console/stack.ts'
 import { type SignOnProvider, startSignOnProvider } from '../../../../test/support/servers/sign-on.ts'
+import { CONFIRMATION_MS } from './limits.ts'
 
 const CONSOLE = 'http://console.example'
 const ADA = { sub: 'ada-1', email: FIRST_PERSON.email, emailVerified: true, name: 'Ada from there' }
@@ -169,6 +170,41 @@ test('a confirmation asks the issuer for the password again, and an old one ther
   const asked = provider.requests.at(-1)
   assert.deepEqual([asked?.get('prompt'), asked?.get('max_age')], ['login', '0'])
   assert.equal((await create()).status, 201)
+})
+
+test('a browser that leaves the question for the password out has confirmed nothing', async () => {
+  await using silent = await startSignOnProvider(`${CONSOLE}/api/auth/callback/sso`, { tellsAuthTime: false })
+  silent.person = GRACE
+  const { issuer, clientId, clientSecret } = silent
+  const other = await openTestConsole({
+    sso: { issuer, clientId, clientSecret, name: 'Silent', domains: ['example.org'] },
+  })
+  try {
+    const browser = browserOf(other)
+    const there = openBrowser(issuer, issuer)
+    const through = async (path: string) => {
+      const url = new URL((await browser.get(path)).location ?? '')
+      for (const name of ['prompt', 'max_age']) url.searchParams.delete(name)
+      let next = url.href
+      while (!next.startsWith(CONSOLE)) next = new URL((await there.get(next)).location ?? '', next).href
+      const back = new URL(next)
+      return browser.get(back.pathname + back.search)
+    }
+    await through('/sign-in/sso')
+    assert.notEqual((await me(browser))?.['steppedUpUntil'], null)
+    assert.equal((await through('/sign-in/sso?confirm=1')).status, 303)
+    const principal = await me(browser)
+    assert.deepEqual([principal?.['email'], principal?.['steppedUpUntil']], [GRACE.email, null])
+  } finally {
+    await other.close()
+  }
+})
+
+test('an issuer whose clock is ahead makes no confirmation last longer', async () => {
+  provider.signedInSecondsAgo = -3_600
+  const { browser } = await visit()
+  const until = Date.parse(String((await me(browser))?.['steppedUpUntil']))
+  assert.ok(until <= opened.runtime.clock.nowMs() + CONFIRMATION_MS)
 })
 
 test('an issuer that is away stops nobody else, and works again when it is back', async () => {

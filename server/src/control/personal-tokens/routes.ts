@@ -56,6 +56,7 @@ export const personalTokenHandlers: HandlersOf<
       pepperVersion: runtime.pepper.version,
       secretHmac: hashSecret(runtime.pepper.key, minted.secret),
       expiresAt,
+      allowSensitive: body.allowSensitive,
       limit: MAX_PERSONAL_TOKENS,
     }
     const outcome = await runtime.db.run(createPersonalToken, { token, origin: origin() })
@@ -80,6 +81,7 @@ function toPersonalToken(row: PersonalTokenRow, nowMs: number): PersonalToken {
     expiresAt: toTimestampOrNull(row.expires_at),
     revokedAt: toTimestampOrNull(row.revoked_at),
     lastUsedAt: toTimestampOrNull(row.last_used_at),
+    allowSensitive: row.allow_sensitive === 1,
   }
 }
 

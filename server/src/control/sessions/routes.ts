@@ -7,7 +7,7 @@ import { endOtherSessions, endSession, listSessions } from '../../metastore/quer
 import { decodeCursor, pageOfRows } from '../cursor.ts'
 import type { HandlersOf } from '../handler.ts'
 import { CONFIRMATION_MS } from '../people/limits.ts'
-import { personOf } from '../principal.ts'
+import { personOf, refuseTokens } from '../principal.ts'
 import { toTimestamp, toTimestampOrNull } from '../time.ts'
 
 const createdPlace = z.object({ createdAt: z.int(), id: z.string() })
@@ -50,6 +50,7 @@ export const sessionHandlers: HandlersOf<
     return pageOfRows(rows, query.limit, toPasskey, ({ id }) => ({ id }))
   },
   'passkeys.delete': async ({ runtime, principal, origin }, { params }) => {
+    refuseTokens(principal)
     const target = { userId: personOf(principal).userId, id: params.passkey, origin: origin() }
     const deleted = await runtime.db.run(deletePasskey, target)
     if (deleted === null) throw new ApiError('passkey_not_found')

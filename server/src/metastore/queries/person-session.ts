@@ -105,6 +105,8 @@ export const endOtherSessions = defineCommand<
   if (keepId !== null) query = query.where('id', '!=', keepId)
   const rows = await query.returningAll().execute()
   for (const row of rows) await noteEnd(tx, row, origin)
+  // What was approved and not fetched yet would become a session right afterwards.
+  await tx.deleteFrom('device_code').where('user_id', '=', userId).where('status', '=', 'approved').execute()
   return { ended: rows.length }
 })
 
@@ -117,20 +119,27 @@ async function noteEnd(tx: Kysely<ControlSchema>, row: UserSessionRow, origin: C
   })
 }
 
-/** Notes that the person of a session has just proved again who they are. False: the session is gone. */
+/** Notes when the person of a session proved who they are; never an earlier time than is known. False: it is gone. */
 export const confirmSession = defineCommand<
   ControlSchema,
   {
     readonly userId: string
     readonly id: string
     readonly method: string
+    readonly confirmedAt: number
     readonly origin: ChangeOrigin
   },
   { readonly ok: boolean }
->('session.confirm', async (tx, { userId, id, method, origin }) => {
+>('session.confirm', async (tx, { userId, id, method, confirmedAt, origin }) => {
   const confirmed = await tx
     .updateTable('user_session')
-    .set({ confirmed_at: origin.nowMs })
+    .set(({ ref, case: when }) => ({
+      confirmed_at: when()
+        .when('confirmed_at', '>', confirmedAt)
+        .then(ref('confirmed_at'))
+        .else(confirmedAt)
+        .end(),
+    }))
     .where('id', '=', id)
     .where('user_id', '=', userId)
     .where('expires_at', '>', origin.nowMs)
@@ -160,13 +169,14 @@ export const extendSession = defineCommand<
   return { ok: true }
 })
 
-/** Removes what has expired: sessions, challenges and device codes. Answers how many. */
+/** Removes what has expired: sessions, challenges and device codes. `limit`: of each. Answers how many, and whether there may be more. */
 export const sweepExpired = defineCommand<
   ControlSchema,
   { readonly nowMs: number; readonly limit: number },
-  { readonly removed: number }
+  { readonly removed: number; readonly more: boolean }
 >('session.sweep', async (tx, { nowMs, limit }) => {
   let removed = 0
+  let more = false
   for (const table of ['user_session', 'user_verification', 'device_code'] as const) {
     const gone = await tx
       .deleteFrom(table)
@@ -180,8 +190,9 @@ export const sweepExpired = defineCommand<
       )
       .executeTakeFirst()
     removed += Number(gone.numDeletedRows)
+    more ||= Number(gone.numDeletedRows) >= limit
   }
-  return { removed }
+  return { removed, more }
 })
 
 export const personSessionCommands = [

@@ -60,6 +60,8 @@ export interface NewPersonalToken {
   readonly pepperVersion: number
   readonly secretHmac: Uint8Array
   readonly expiresAt: number | null
+  /** Whether it may do what asks a session for a fresh confirmation. */
+  readonly allowSensitive: boolean
   /** A person has this many active tokens at most. */
   readonly limit: number
 }
@@ -92,6 +94,7 @@ export const createPersonalToken = defineCommand<
       expires_at: token.expiresAt,
       last_used_at: null,
       revoked_at: null,
+      allow_sensitive: token.allowSensitive ? 1 : 0,
     })
     .returningAll()
     .executeTakeFirstOrThrow()
@@ -99,7 +102,12 @@ export const createPersonalToken = defineCommand<
     projectId: null,
     action: 'personal_token.create',
     target: token.id,
-    detail: { person: token.userId, name: token.name, expiresAt: token.expiresAt },
+    detail: {
+      person: token.userId,
+      name: token.name,
+      expiresAt: token.expiresAt,
+      allowSensitive: token.allowSensitive,
+    },
   })
   return { ok: true, token: row }
 })
