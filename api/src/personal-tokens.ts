@@ -30,7 +30,9 @@ export const personalTokenCreate = z
     allowSensitive: z
       .boolean()
       .default(false)
-      .describe('Let it do what asks a session for a fresh confirmation: keys, credentials, members, deletions.'),
+      .describe(
+        'Let it do what asks a session for a fresh confirmation: keys, credentials, members, deletions.',
+      ),
   })
   .meta({ id: 'PersonalTokenCreate' })
 

@@ -6,7 +6,11 @@ import { MAX_AUTHORIZATION_LENGTH } from './limits.ts'
 import { bearerToken } from './operator-auth.ts'
 import { sessionTokenOf } from './people/cookies.ts'
 import { isSameOrigin } from './people/same-origin.ts'
-import { principalOfCookie, principalOfPersonalToken, principalOfSession } from './people/session-principal.ts'
+import {
+  principalOfCookie,
+  principalOfPersonalToken,
+  principalOfSession,
+} from './people/session-principal.ts'
 import type { ConsolePrincipal } from './principal.ts'
 import type { ControlRuntime } from './runtime.ts'
 

@@ -81,7 +81,12 @@ async function decide(
     return renderEntry(context, 'There is no such code any more. Run berth login again.')
   }
   const auth = await people.auth()
-  const change = { ...facts, method: 'device' as const, confirmedAt: confirmedAtOf(person), userId: person.userId }
+  const change = {
+    ...facts,
+    method: 'device' as const,
+    confirmedAt: confirmedAtOf(person),
+    userId: person.userId,
+  }
   // The library knows the browser's session by its cookie.
   const own = { headers: new Headers({ cookie: headers.cookie ?? '' }), asResponse: true as const }
   const answer = await asAuthChange(change, async () => {
