@@ -28,7 +28,8 @@ export type Verdict = Decision & {
   readonly pulledAt: number | null
 } & (
     | { readonly kind: 'tag'; readonly tag: string; readonly version: number; readonly pushedAt: number }
-    | { readonly kind: 'manifest' }
+    /** The newer of its last push and the loss of its last tag. */
+    | { readonly kind: 'manifest'; readonly since: number }
   )
 
 /** Where a walk through a repository goes on: after that tag, or after that manifest without a tag. */
@@ -170,7 +171,8 @@ async function* planUntagged(
       const pulledAt = pulls.get(manifest.digest) ?? null
       const usedAt = Math.max(manifest.since, pulledAt ?? 0)
       const facts = { usedAt, neededBy: needOf(manifest) }
-      yield { ...decideOnUntagged(rule, facts, nowMs), kind: 'manifest', digest: manifest.digest, pulledAt }
+      const { digest, since } = manifest
+      yield { ...decideOnUntagged(rule, facts, nowMs), kind: 'manifest', digest, since, pulledAt }
     }
     if (manifests.length < PLAN_BATCH) return
     afterDigest = manifests.at(-1)?.digest ?? ''

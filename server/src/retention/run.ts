@@ -1,10 +1,16 @@
 import { randomUUID } from 'node:crypto'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { immutablePatternsIn, readImmutableTags, readRetention } from '../access/image-rules.ts'
 import type { Database } from '../metastore/database.ts'
 import { loadAccessProject } from '../metastore/queries/access-copy.ts'
 import { listRepositories } from '../metastore/queries/browse.ts'
 import { type GoingManifests, loadFreedBytes } from '../metastore/queries/freed-bytes.ts'
-import { type RemovalResult, removeRetainedTag, removeUntagged } from '../metastore/queries/retention.ts'
+import {
+  type RemovalResult,
+  type RulesText,
+  removeRetainedTag,
+  removeUntagged,
+} from '../metastore/queries/retention.ts'
 import {
   beginRetentionRun,
   finishRetentionRun,
@@ -26,6 +32,8 @@ export interface RetentionRegion {
 /** Removals of one run; the next goes on. */
 const MAX_REMOVALS_PER_RUN = 20_000
 const REPOSITORIES_PER_PAGE = 100
+/** Images that a forecast looks at between two turns of the event loop. */
+const LOOKS_PER_TURN = 50
 
 /** A repository that some rule of its project means. */
 export interface RepositoryPlan extends PlannedRepository {
@@ -33,10 +41,8 @@ export interface RepositoryPlan extends PlannedRepository {
 }
 
 /** A project's rules as its row holds them. */
-export interface ProjectRules {
+export interface ProjectRules extends RulesText {
   readonly projectId: string
-  readonly retention: string | null
-  readonly immutableTags: string
 }
 
 /** The repositories of a project that its retention rules mean, by path; empty when there are no rules. */
@@ -125,8 +131,10 @@ async function applyRules(
           return 'another process took over'
       }
       if (verdict.keep) continue
-      const target = { projectId, repositoryId: repository.repositoryId, path, requestId, trashMs }
+      const target = { projectId, repositoryId: repository.repositoryId, path, requestId, trashMs, rules }
       const removed = await remove(db, target, verdict)
+      if (!removed.ok && removed.reason === 'rules_changed')
+        return 'the rules changed meanwhile; the next run applies the new ones'
       if (!removed.ok) continue
       if (verdict.kind === 'tag') tally.removedTags += 1
       tally.removedManifests += removed.manifests
@@ -139,14 +147,21 @@ async function applyRules(
 
 async function remove(
   db: Database<RegionSchema>,
-  target: { projectId: string; repositoryId: number; path: string; requestId: string; trashMs: number },
+  target: {
+    projectId: string
+    repositoryId: number
+    path: string
+    requestId: string
+    trashMs: number
+    rules: RulesText
+  },
   verdict: Verdict,
 ): Promise<RemovalResult> {
   const { digest, reason } = verdict
   const args = { ...target, digest, reason, rule: verdict.rule ?? '', nowMs: await db.nowMs() }
   return verdict.kind === 'tag'
     ? db.run(removeRetainedTag, { ...args, tag: verdict.tag, version: verdict.version })
-    : db.run(removeUntagged, args)
+    : db.run(removeUntagged, { ...args, since: verdict.since })
 }
 
 export interface RetentionForecast {
@@ -188,12 +203,16 @@ export async function forecastRetention(
       }
     }
     const { repositoryId } = repository
-    for (const [digest, tags] of untagging)
+    let looks = 0
+    for (const [digest, tags] of untagging) {
       if (!(await isKept(db, repositoryId, digest, tags))) digests.add(digest)
-    const parts = new Set<string>()
-    for (const digest of digests)
-      for (const part of await listParts(db.reader, repositoryId, digest)) parts.add(part)
-    for (const part of parts) digests.add(part)
+      looks += 1
+      if (looks % LOOKS_PER_TURN === 0) await nextTurn()
+    }
+    const options = { maxParts: MAX_REMOVALS_PER_RUN, pause: nextTurn }
+    const parts = await listParts(db.reader, repositoryId, [...digests], options)
+    if (!parts.isComplete) forecast.isPartial = true
+    for (const part of parts.digests) digests.add(part)
     forecast.removedManifests += digests.size
     going.push({ repositoryId, digests: [...digests] })
   }

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ApiError } from '@berth/api/errors'
 import type { ImageConfig, Manifest, ManifestDetail, Referrer } from '@berth/api/manifests'
 import type { Page } from '@berth/api/paging'
@@ -88,7 +89,7 @@ const NOTHING_FREED: ManifestDetail['frees'] = { bytes: 0, withPartsBytes: 0, pa
 
 async function loadFrees({ region, row }: FoundRepository, digest: string): Promise<ManifestDetail['frees']> {
   const { reader } = region.db
-  const parts = await listParts(reader, row.id, digest)
+  const { digests: parts } = await listParts(reader, row.id, [digest], { pause: nextTurn })
   const freed = (digests: readonly string[]) => loadFreedBytes(reader, [{ repositoryId: row.id, digests }])
   const bytes = await freed([digest])
   const withPartsBytes = parts.length === 0 ? bytes : await freed([digest, ...parts])

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { ApiError } from '@berth/api/errors'
 import type { Tag, TagDetail, TagVersion } from '@berth/api/tags'
 import { z } from 'zod'
@@ -81,8 +82,9 @@ async function loadTag(found: FoundRepository, name: string): Promise<TagDetail>
   const repositoryId = found.row.id
   const pulls = await loadLastPulls(reader, repositoryId, [name])
   const keptBy = await loadNeed(reader, repositoryId, row.digest, { exceptTags: new Set([name]) })
-  const digests = keptBy === null ? [row.digest, ...(await listParts(reader, repositoryId, row.digest))] : []
-  const freedBytes = await loadFreedBytes(reader, [{ repositoryId, digests }])
+  const digests = keptBy === null ? [row.digest] : []
+  const parts = await listParts(reader, repositoryId, digests, { pause: nextTurn })
+  const freedBytes = await loadFreedBytes(reader, [{ repositoryId, digests: [...digests, ...parts.digests] }])
   return { ...toTag(found, row, pulls), freedBytes, keptBy }
 }
 

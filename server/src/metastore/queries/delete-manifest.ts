@@ -56,7 +56,7 @@ export const deleteManifest = defineCommand(
     const refusal = await refuseDeletion(tx, { ...args, repositoryId })
     if (refusal !== null) return refusal
 
-    const parts = args.withParts ? await listParts(tx, repositoryId, digest) : []
+    const parts = args.withParts ? (await listParts(tx, repositoryId, [digest])).digests : []
     const purgeAt = nowMs + args.trashMs
     const digests = [digest, ...parts]
     const { tags } = await trashManifests(tx, { projectId, repositoryId, digests, nowMs, purgeAt, actor })

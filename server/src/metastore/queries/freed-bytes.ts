@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type Kysely, sql } from 'kysely'
 import type { RegionSchema } from '../region-schema.ts'
 
@@ -13,8 +14,9 @@ export interface GoingManifests {
   readonly digests: readonly string[]
 }
 
+// Between two statements the event loop takes a turn, because reads on SQLite hold it up.
 const MANIFESTS_PER_STATEMENT = 200
-const BLOBS_PER_STATEMENT = 500
+const BLOBS_PER_STATEMENT = 100
 
 /** Bytes that deleting the manifests would free. They must not be in the trash. */
 export async function loadFreedBytes(
@@ -30,12 +32,14 @@ export async function loadFreedBytes(
       freed += await sumManifests(reader, repositoryId, batch)
       for (const [blobId, count] of await countReferences(reader, repositoryId, batch))
         goingReferences.set(blobId, (goingReferences.get(blobId) ?? 0) + count)
+      await nextTurn()
     }
   }
   const blobIds = [...goingReferences.keys()]
   for (let i = 0; i < blobIds.length; i += BLOBS_PER_STATEMENT) {
     for (const blob of await countLiveReferences(reader, blobIds.slice(i, i + BLOBS_PER_STATEMENT)))
       if (blob.live <= (goingReferences.get(blob.id) ?? 0)) freed += blob.sizeBytes
+    await nextTurn()
   }
   return freed
 }

@@ -253,17 +253,41 @@ export async function storeManifest(
     await insertManifest.run(tx, { ...args, repositoryId, sizeBytes })
     return { addedBytes: sizeBytes, fromTrashBytes: 0 }
   }
-  if (known.deleted_at === null) return { addedBytes: 0, fromTrashBytes: 0 }
-  await takeOutOfTrash(tx, repositoryId, [args.digest])
+  if (known.deleted_at === null) {
+    await notePush(tx, repositoryId, [args.digest], args.nowMs)
+    return { addedBytes: 0, fromTrashBytes: 0 }
+  }
+  await takeOutOfTrash(tx, { repositoryId, digests: [args.digest], nowMs: args.nowMs })
   return { addedBytes: sizeBytes, fromTrashBytes: sizeBytes }
 }
 
-/** Makes manifests in the trash live again, and forgets the tags that they had. Counts nothing. */
-export async function takeOutOfTrash(
+/** From now on counts the time after which manifests that are here already may go for having no tag. */
+async function notePush(
   tx: Kysely<RegionSchema>,
   repositoryId: number,
   digests: readonly string[],
+  nowMs: number,
 ): Promise<void> {
+  await tx
+    .insertInto('untagged_manifest')
+    .values(digests.map((digest) => ({ repository_id: repositoryId, digest, since: nowMs })))
+    .onConflict((conflict) =>
+      conflict
+        .columns(['repository_id', 'digest'])
+        .doUpdateSet((eb) => ({ since: eb.ref('excluded.since') })),
+    )
+    .execute()
+}
+
+/**
+ * Makes manifests in the trash live again, and forgets the tags that they had. For retention it is as if they were
+ * pushed. Counts nothing.
+ */
+export async function takeOutOfTrash(
+  tx: Kysely<RegionSchema>,
+  { repositoryId, digests, nowMs }: { repositoryId: number; digests: readonly string[]; nowMs: number },
+): Promise<void> {
+  await notePush(tx, repositoryId, digests, nowMs)
   await tx
     .updateTable('manifest')
     .set({ deleted_at: null, purge_at: null })

@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { defineCommand } from '../database.ts'
 import { lockRepository } from '../dialect.ts'
 import type { RegionSchema } from '../region-schema.ts'
+import { loadAccessProject } from './access-copy.ts'
 import { loadHold } from './image-hold.ts'
 import { insertRegionAudit } from './region-audit.ts'
 import { removeTag } from './tag.ts'
@@ -109,6 +110,22 @@ export async function listUntagged(
   }))
 }
 
+/** The newer of a live manifest's last push and the loss of its last tag; null when it is not there. */
+async function loadUntaggedSince(
+  tx: Kysely<RegionSchema>,
+  repositoryId: number,
+  digest: string,
+): Promise<number | null> {
+  const { rows } = await sql<{ created_at: number; noted_at: number | null }>`
+    select manifest.created_at, untagged_manifest.since as noted_at
+    from manifest left join untagged_manifest
+      on untagged_manifest.repository_id = manifest.repository_id and untagged_manifest.digest = manifest.digest
+    where manifest.repository_id = ${repositoryId} and manifest.digest = ${digest}
+      and manifest.deleted_at is null`.execute(tx)
+  const [row] = rows
+  return row === undefined ? null : Math.max(Number(row.created_at), Number(row.noted_at ?? 0))
+}
+
 /** Who audit events name when retention removes something. */
 export const RETENTION_ACTOR = 'retention'
 
@@ -123,6 +140,14 @@ interface RemovalArgs {
   readonly requestId: string
   readonly nowMs: number
   readonly trashMs: number
+  /** The project's rules that decided, as its row held them. */
+  readonly rules: RulesText
+}
+
+/** A project's rules as its row holds them. */
+export interface RulesText {
+  readonly retention: string | null
+  readonly immutableTags: string
 }
 
 export type RemovalResult =
@@ -130,6 +155,19 @@ export type RemovalResult =
   | { readonly ok: true; readonly image: 'trashed' | 'kept'; readonly manifests: number }
   /** Pushed again, held, or gone since the decision: looked at again by the next run. */
   | { readonly ok: false; readonly reason: 'changed' }
+  /** What decided is not what the project's rules are now. */
+  | { readonly ok: false; readonly reason: 'rules_changed' }
+
+/** Whether a project still is there and has these rules. */
+async function areRulesOf(tx: Kysely<RegionSchema>, projectId: string, rules: RulesText): Promise<boolean> {
+  const project = await loadAccessProject(tx, projectId)
+  return (
+    project !== null &&
+    project.deleted_at === null &&
+    project.retention === rules.retention &&
+    project.immutable_tags === rules.immutableTags
+  )
+}
 
 /**
  * Removes a tag that the rules do not keep, unless it changed since. Its image goes to the trash with it when nothing
@@ -142,6 +180,7 @@ export const removeRetainedTag = defineCommand<
 >('retention.removeTag', async (tx, args) => {
   const { projectId, repositoryId, tag, digest, nowMs } = args
   if ((await lockRepository(tx, repositoryId)) === null) return { ok: false, reason: 'changed' }
+  if (!(await areRulesOf(tx, projectId, args.rules))) return { ok: false, reason: 'rules_changed' }
   const current = await tx
     .selectFrom('tag')
     .select(['digest', 'version'])
@@ -157,7 +196,7 @@ export const removeRetainedTag = defineCommand<
   let manifests = 0
   if (isNeeded) await removeTag(tx, { ...target, tag })
   else {
-    const digests = [digest, ...(await listParts(tx, repositoryId, digest))]
+    const digests = [digest, ...(await listParts(tx, repositoryId, [digest])).digests]
     manifests = (await trashManifests(tx, { ...target, digests })).count
   }
   const image = isNeeded ? 'kept' : 'trashed'
@@ -173,30 +212,36 @@ export const removeRetainedTag = defineCommand<
   return { ok: true, image, manifests }
 })
 
-/** Puts a manifest without a tag into the trash, with the parts that only it needs, unless something needs it by now. */
-export const removeUntagged = defineCommand<RegionSchema, RemovalArgs, RemovalResult>(
-  'retention.removeManifest',
-  async (tx, args) => {
-    const { projectId, repositoryId, digest, nowMs } = args
-    if ((await lockRepository(tx, repositoryId)) === null) return { ok: false, reason: 'changed' }
-    const isLive = (await listLiveDigests(tx, repositoryId, [digest])).has(digest)
-    if (!isLive || (await loadNeed(tx, repositoryId, digest, { exceptTags: new Set() })) !== null)
-      return { ok: false, reason: 'changed' }
-    const digests = [digest, ...(await listParts(tx, repositoryId, digest))]
-    const purgeAt = nowMs + args.trashMs
-    const target = { projectId, repositoryId, nowMs, purgeAt, actor: RETENTION_ACTOR }
-    const { count, tags } = await trashManifests(tx, { ...target, digests })
-    await insertRegionAudit(tx, {
-      projectId,
-      at: nowMs,
-      actor: RETENTION_ACTOR,
-      action: 'manifest.delete',
-      target: `${args.path}@${digest}`,
-      detail: { tags, rule: args.rule, reason: args.reason, parts: digests.length - 1 },
-      requestId: args.requestId,
-    })
-    return { ok: true, image: 'trashed', manifests: count }
-  },
-)
+/**
+ * Puts a manifest without a tag into the trash, with the parts that only it needs, unless something needs it by now, or
+ * it was pushed again or lost a tag after `since`.
+ */
+export const removeUntagged = defineCommand<
+  RegionSchema,
+  RemovalArgs & { readonly since: number },
+  RemovalResult
+>('retention.removeManifest', async (tx, args) => {
+  const { projectId, repositoryId, digest, nowMs } = args
+  if ((await lockRepository(tx, repositoryId)) === null) return { ok: false, reason: 'changed' }
+  if (!(await areRulesOf(tx, projectId, args.rules))) return { ok: false, reason: 'rules_changed' }
+  const since = await loadUntaggedSince(tx, repositoryId, digest)
+  if (since === null || since > args.since) return { ok: false, reason: 'changed' }
+  if ((await loadNeed(tx, repositoryId, digest, { exceptTags: new Set() })) !== null)
+    return { ok: false, reason: 'changed' }
+  const digests = [digest, ...(await listParts(tx, repositoryId, [digest])).digests]
+  const purgeAt = nowMs + args.trashMs
+  const target = { projectId, repositoryId, nowMs, purgeAt, actor: RETENTION_ACTOR }
+  const { count, tags } = await trashManifests(tx, { ...target, digests })
+  await insertRegionAudit(tx, {
+    projectId,
+    at: nowMs,
+    actor: RETENTION_ACTOR,
+    action: 'manifest.delete',
+    target: `${args.path}@${digest}`,
+    detail: { tags, rule: args.rule, reason: args.reason, parts: digests.length - 1 },
+    requestId: args.requestId,
+  })
+  return { ok: true, image: 'trashed', manifests: count }
+})
 
 export const retentionCommands = [removeRetainedTag, removeUntagged]

@@ -2,6 +2,7 @@ import { type Kysely, sql } from 'kysely'
 import { attachedTagPrefix, subjectOfAttachedTag } from '../attached-tag.ts'
 import type { RegionSchema } from '../region-schema.ts'
 import { setBlobsIdle } from './idle-blob.ts'
+import { loadHold } from './image-hold.ts'
 import { removeTagsOf } from './tag.ts'
 import { changeUsage } from './usage.ts'
 
@@ -47,39 +48,83 @@ export async function trashManifests(
   return { tags, count: rows.length }
 }
 
-/** Manifests that one deletion takes along at most. */
+/** Manifests that one deletion takes along, or looks at for that, at most. */
 const MAX_PARTS = 1_000
+/** Rows that the search for parts looks at. A deletion that would need more takes along what was found until then. */
+const MAX_ROWS_LOOKED_AT = 50_000
+/** Statements, or a thousand rows each, between two turns of the event loop. */
+const STEPS_PER_TURN = 100
+const ROWS_PER_STEP = 1_000
+
+export interface PartsOptions {
+  /** Manifests that are looked at. */
+  readonly maxParts?: number
+  /** Called now and then. Reads on SQLite hold the event loop up: who is no command lets it take a turn here. */
+  readonly pause?: () => Promise<unknown>
+}
+
+export interface Parts {
+  /** By digest, without the manifests themselves. */
+  readonly digests: readonly string[]
+  /** False: there may be more, which a deletion leaves, too. */
+  readonly isComplete: boolean
+}
 
 /**
- * What only this manifest needs: manifests that an index lists, and artifacts that refer to it by their subject or by an
- * attached tag, and in turn what only those need. Whatever has a tag of its own, is held, or is needed by something
- * else of the repository is not among them. By digest, without the manifest itself.
+ * What only these manifests need: manifests that an index lists, and artifacts that refer to one of them by their
+ * subject or by an attached tag, and in turn what only those need. Whatever has a tag of its own, is held, or is needed
+ * by something else of the repository is not among them. The work grows with the number of relations, and is limited;
+ * where it ends early, what was found is right, and another call finds the same.
  */
 export async function listParts(
   db: Kysely<RegionSchema>,
   repositoryId: number,
-  digest: string,
-): Promise<string[]> {
-  const going = new Set([digest])
-  let waiting = await listRelated(db, repositoryId, digest)
-  for (let found = true; found; ) {
-    found = false
-    const later: string[] = []
-    for (const candidate of waiting) {
-      if (going.has(candidate) || going.size > MAX_PARTS) continue
-      if (await isNeeded(db, repositoryId, candidate, going)) {
-        // By something that may turn out to go, too.
-        later.push(candidate)
-        continue
-      }
-      going.add(candidate)
-      found = true
-      later.push(...(await listRelated(db, repositoryId, candidate)))
-    }
-    waiting = later
+  roots: readonly string[],
+  { maxParts = MAX_PARTS, pause }: PartsOptions = {},
+): Promise<Parts> {
+  const going = new Set(roots)
+  /** Of each manifest that was looked at: by what it is still needed; null for what stays whatever goes. */
+  const needers = new Map<string, Set<string> | null>()
+  const limit = roots.length + maxParts + 1
+  const maxRows = MAX_ROWS_LOOKED_AT + roots.length
+  let isComplete = true
+  let rows = 0
+  let steps = 0
+  async function account(count: number): Promise<void> {
+    rows += count
+    steps += 1 + count / ROWS_PER_STEP
+    if (steps < STEPS_PER_TURN) return
+    steps = 0
+    await pause?.()
   }
-  going.delete(digest)
-  return [...going].sort()
+  // The set grows while it is walked: each manifest that goes is looked at once.
+  for (const digest of going) {
+    const related = await listRelated(db, repositoryId, digest, limit)
+    await account(related.length)
+    if (related.length >= limit) isComplete = false
+    for (const candidate of new Set(related)) {
+      if (going.has(candidate)) continue
+      let needs = needers.get(candidate)
+      if (needs === undefined) {
+        if (needers.size >= maxParts || rows > maxRows) {
+          isComplete = false
+          continue
+        }
+        needs = await loadNeeders(db, repositoryId, candidate, limit)
+        await account(needs?.size ?? 1)
+        for (const needer of needs ?? []) if (going.has(needer)) needs?.delete(needer)
+        needers.set(candidate, needs)
+      }
+      needs?.delete(digest)
+      if (needs?.size === 0) going.add(candidate)
+    }
+    if (rows > maxRows) {
+      isComplete = false
+      break
+    }
+  }
+  for (const root of roots) going.delete(root)
+  return { digests: [...going].sort(), isComplete }
 }
 
 /** Live manifests that a manifest lists, that name it as their subject, or that are attached to it by a tag. */
@@ -87,38 +132,57 @@ async function listRelated(
   db: Kysely<RegionSchema>,
   repositoryId: number,
   digest: string,
+  limit: number,
 ): Promise<string[]> {
   const prefix = attachedTagPrefix(digest)
+  // Each in an order of its own, so that a deletion finds what was announced.
   const { rows } = await sql<{ digest: string; tag: string | null }>`
-    select manifest.digest, null as tag from manifest_reference edge
+    select digest, null as tag from (
+      select manifest.digest from manifest_reference edge
       join manifest on manifest.repository_id = edge.repository_id and manifest.digest = edge.target_digest
         and manifest.deleted_at is null
       where edge.repository_id = ${repositoryId} and edge.manifest_digest = ${digest}
         and edge.target_kind = 'manifest'
-    union
-    select digest, null as tag from manifest
+      order by edge.target_digest limit ${limit}) as listed
+    union all
+    select digest, null as tag from (
+      select digest from manifest
       where repository_id = ${repositoryId} and subject_digest = ${digest} and deleted_at is null
-    union
-    select digest, name as tag from tag
-      where repository_id = ${repositoryId} and name >= ${prefix} and name < ${`${prefix}/`}`.execute(db)
+      order by digest limit ${limit}) as referrers
+    union all
+    select digest, name as tag from (
+      select digest, name from tag
+      where repository_id = ${repositoryId} and name >= ${prefix} and name < ${`${prefix}/`}
+      order by name limit ${limit}) as attached`.execute(db)
   return rows
     .filter(({ tag }) => tag === null || subjectOfAttachedTag(tag) === digest)
     .map((row) => row.digest)
 }
 
-async function isNeeded(
+/**
+ * By which manifests one is needed: those that list it, its subject, and those that its attached tags belong to. Null:
+ * it is held, has a tag of its own, or is needed by more than `limit`, of which not all can go.
+ */
+async function loadNeeders(
   db: Kysely<RegionSchema>,
   repositoryId: number,
   digest: string,
-  going: ReadonlySet<string>,
-): Promise<boolean> {
-  const needs = await listNeeds(db, repositoryId, digest)
-  return needs.some(({ kind, name }) => {
-    if (kind === 'manifest') return !going.has(name)
-    const subject = kind === 'tag' ? subjectOfAttachedTag(name) : null
-    return subject === null || !going.has(subject)
-  })
+  limit: number,
+): Promise<Set<string> | null> {
+  if ((await loadHold(db, repositoryId, digest)) !== null) return null
+  const parents = await listNeeding(db, repositoryId, digest, limit)
+  const tags = await listTagsOf(db, repositoryId, digest, { after: '', limit })
+  if (parents.length >= limit || tags.length >= limit) return null
+  const needers = new Set(parents.map(({ name }) => name))
+  for (const tag of tags) {
+    const subject = subjectOfAttachedTag(tag)
+    if (subject === null) return null
+    needers.add(subject)
+  }
+  return needers
 }
+
+const TAGS_PER_PAGE = 500
 
 /** Something that keeps a manifest, for people; null when nothing does but, perhaps, these tags. */
 export async function loadNeed(
@@ -127,36 +191,54 @@ export async function loadNeed(
   digest: string,
   { exceptTags }: { readonly exceptTags: ReadonlySet<string> },
 ): Promise<string | null> {
-  const needs = await listNeeds(db, repositoryId, digest)
-  const need = needs.find(({ kind, name }) => kind !== 'tag' || !exceptTags.has(name))
-  return need === undefined ? null : `${need.kind} ${need.name}`
+  for (let after: string | undefined = ''; after !== undefined; ) {
+    const tags: string[] = await listTagsOf(db, repositoryId, digest, { after, limit: TAGS_PER_PAGE })
+    const tag = tags.find((name) => !exceptTags.has(name))
+    if (tag !== undefined) return `tag ${tag}`
+    after = tags.length < TAGS_PER_PAGE ? undefined : tags.at(-1)
+  }
+  const hold = await loadHold(db, repositoryId, digest)
+  if (hold !== null) return `hold ${hold}`
+  const [manifest] = await listNeeding(db, repositoryId, digest, 1)
+  return manifest === undefined ? null : `manifest ${manifest.name}`
 }
 
-interface Need {
-  readonly kind: 'tag' | 'hold' | 'manifest'
-  readonly name: string
+async function listTagsOf(
+  db: Kysely<RegionSchema>,
+  repositoryId: number,
+  digest: string,
+  page: { readonly after: string; readonly limit: number },
+): Promise<string[]> {
+  const rows = await db
+    .selectFrom('tag')
+    .select('name')
+    .where('repository_id', '=', repositoryId)
+    .where('digest', '=', digest)
+    .where('name', '>', page.after)
+    .orderBy('name')
+    .limit(page.limit)
+    .execute()
+  return rows.map(({ name }) => name)
 }
 
-/** Needs that are looked at: one that is not the image's own is enough. */
-const NEEDS_LOOKED_AT = 1_000
-
-async function listNeeds(db: Kysely<RegionSchema>, repositoryId: number, digest: string): Promise<Need[]> {
-  const { rows } = await sql<Need>`
-    select 'tag' as kind, name from tag where repository_id = ${repositoryId} and digest = ${digest}
-    union all
-    select 'hold' as kind, reason as name from image_hold
-      where repository_id = ${repositoryId} and digest = ${digest}
-    union all
-    select 'manifest' as kind, edge.manifest_digest as name from manifest_reference edge
+/** Live manifests that list this one, and its subject where that is live; at most `limit`. */
+async function listNeeding(
+  db: Kysely<RegionSchema>,
+  repositoryId: number,
+  digest: string,
+  limit: number,
+): Promise<{ readonly name: string }[]> {
+  const { rows } = await sql<{ name: string }>`
+    select edge.manifest_digest as name from manifest_reference edge
       join manifest on manifest.repository_id = edge.repository_id and manifest.digest = edge.manifest_digest
         and manifest.deleted_at is null
       where edge.repository_id = ${repositoryId} and edge.target_digest = ${digest}
         and edge.target_kind = 'manifest'
     union all
-    select 'manifest' as kind, subject.digest as name from manifest
+    select subject.digest as name from manifest
       join manifest subject on subject.repository_id = manifest.repository_id
         and subject.digest = manifest.subject_digest and subject.deleted_at is null
       where manifest.repository_id = ${repositoryId} and manifest.digest = ${digest}
-    limit ${NEEDS_LOOKED_AT}`.execute(db)
+    limit ${limit}`.execute(db)
   return rows
 }

@@ -32,6 +32,8 @@ export async function listTrash(
 
 /** Things of the trash that one command lets go. */
 const EXPIRED_PER_COMMAND = 500
+/** Manifests that go for room: how much that makes is not known before, so few go, and then it is looked at again. */
+const MANIFESTS_FOR_ROOM = 20
 
 export interface ExpireTrashArgs {
   readonly projectId: string
@@ -54,20 +56,21 @@ export interface ExpiredTrash {
 export const expireTrash = defineCommand<RegionSchema, ExpireTrashArgs, ExpiredTrash>(
   'trash.expire',
   async (tx, { projectId, nowMs, bytes }) => {
-    const blobs = await listWaiting(tx, 'purge_blob', projectId, nowMs)
+    const blobs = await listWaiting(tx, 'purge_blob', projectId, nowMs, EXPIRED_PER_COMMAND)
     const chosen = chooseOldest(blobs, bytes)
     await sql`update blob set purge_at = ${nowMs}
       where state = 'trashed' and id in (${listOf(chosen.map(({ blob_id }) => blob_id ?? 0))})`.execute(tx)
     const left = bytes === 'all' ? 'all' : bytes - chosen.reduce((sum, { size_bytes }) => sum + size_bytes, 0)
     const wantsMore = left === 'all' || left > 0
-    const manifests = wantsMore ? await listWaiting(tx, 'purge_manifest', projectId, nowMs) : []
+    const most = bytes === 'all' ? EXPIRED_PER_COMMAND : MANIFESTS_FOR_ROOM
+    const manifests = wantsMore ? await listWaiting(tx, 'purge_manifest', projectId, nowMs, most) : []
     for (const { repository_id, digest } of manifests) {
       await sql`update manifest set purge_at = ${nowMs} where repository_id = ${repository_id}
         and digest = ${digest} and deleted_at is not null`.execute(tx)
     }
     const tasks = [...chosen, ...manifests].map(({ id }) => id)
     await sql`update gc_task set due_at = ${nowMs} where id in (${listOf(tasks)})`.execute(tx)
-    const isMore = [blobs, manifests].some((found) => found.length === EXPIRED_PER_COMMAND)
+    const isMore = blobs.length === EXPIRED_PER_COMMAND || manifests.length === most
     return { blobs: chosen.length, manifests: manifests.length, isMore }
   },
 )
@@ -86,13 +89,14 @@ async function listWaiting(
   kind: 'purge_blob' | 'purge_manifest',
   projectId: string,
   nowMs: number,
+  limit: number,
 ): Promise<Waiting[]> {
   const { rows } = await sql<Waiting>`
     select gc_task.id, gc_task.blob_id, gc_task.repository_id, gc_task.digest,
       coalesce(blob.size_bytes, 0) as size_bytes
     from gc_task left join blob on blob.id = gc_task.blob_id
     where gc_task.kind = ${sql.lit(kind)} and gc_task.project_id = ${projectId} and gc_task.due_at > ${nowMs}
-    order by gc_task.due_at limit ${EXPIRED_PER_COMMAND}`.execute(tx)
+    order by gc_task.due_at limit ${limit}`.execute(tx)
   return rows.map((row) => ({ ...row, size_bytes: Number(row.size_bytes) }))
 }
 

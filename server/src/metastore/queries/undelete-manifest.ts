@@ -59,7 +59,7 @@ export const undeleteManifest = defineCommand(
     const moved = await findMovedImmutableTag(tx, { ...args, repositoryId, tags: tagsOf(digest) })
     if (moved !== null && args.tags !== 'former') return { ok: false, reason: 'immutable_tag', ...moved }
 
-    const settled = await restore(tx, { projectId, repositoryId, digests: all })
+    const settled = await restore(tx, { projectId, repositoryId, digests: all, nowMs })
     if (!settled.ok) throw new Rollback(settled)
     const tags: string[] = []
     for (const restored of all) {
@@ -85,14 +85,14 @@ export const undeleteManifest = defineCommand(
 
 async function restore(
   tx: Kysely<RegionSchema>,
-  target: { projectId: string; repositoryId: number; digests: readonly string[] },
+  target: { projectId: string; repositoryId: number; digests: readonly string[]; nowMs: number },
 ) {
   const { projectId, repositoryId } = target
   const { rows } = await sql<{ bytes: number }>`
     select sum(size_bytes) as bytes from manifest
     where repository_id = ${repositoryId} and digest in (${sql.join([...target.digests])})`.execute(tx)
   const manifestBytes = Number(rows[0]?.bytes ?? 0)
-  await takeOutOfTrash(tx, repositoryId, target.digests)
+  await takeOutOfTrash(tx, target)
   await changeUsage(tx, projectId, { usedBytes: manifestBytes, trashedBytes: -manifestBytes })
   const edges = await tx
     .selectFrom('manifest_reference')
