@@ -29,6 +29,7 @@ import { memberCommands } from './queries/member.ts'
 import { projectPoliciesCommands } from './queries/project-policies.ts'
 import { projectCommands } from './queries/project.ts'
 import { jobLeaseCommands } from './queries/job-lease.ts'
+import { dueDeliveryCommands } from './queries/due-delivery.ts'
 import { webhookCommands } from './queries/webhook.ts'
 import { webhookDeliveryCommands } from './queries/webhook-delivery.ts'
 import { controlRefusalCommands, regionRefusalCommands } from './queries/refusal.ts'
@@ -83,6 +84,7 @@ export const controlCommands: readonly AnyCommand[] = [
   ...jobLeaseCommands,
   ...webhookCommands,
   ...webhookDeliveryCommands,
+  ...dueDeliveryCommands,
 ]
 
 export const regionCommands: readonly AnyCommand[] = [

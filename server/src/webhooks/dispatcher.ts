@@ -1,14 +1,10 @@
 import { randomUUID } from 'node:crypto'
 import type { ControlSchema } from '../metastore/control-schema.ts'
 import type { Database } from '../metastore/database.ts'
+import { claimDeliveries, type DueDelivery, hasDueDeliveries } from '../metastore/queries/due-delivery.ts'
 import { holdJobLease, releaseJobLease } from '../metastore/queries/job-lease.ts'
-import {
-  claimDeliveries,
-  type DueDelivery,
-  hasDueDeliveries,
-  pruneDeliveries,
-  recordAttempt,
-} from '../metastore/queries/webhook-delivery.ts'
+import { pruneDeliveries, recordAttempt } from '../metastore/queries/webhook-delivery.ts'
+import { hasEndedWebhookSecrets, pruneWebhookSecrets } from '../metastore/queries/webhook.ts'
 import type { Outgoing } from '../outgoing/outgoing.ts'
 import type { Logger } from '../telemetry/log.ts'
 import { VaultError } from '../vault/aead.ts'
@@ -19,6 +15,7 @@ import {
   DELIVERIES_KEPT_MS,
   DELIVERIES_KEPT_PER_WEBHOOK,
   MAX_IN_FLIGHT,
+  MAX_IN_FLIGHT_PER_PROJECT,
   MAX_IN_FLIGHT_PER_WEBHOOK,
   PATIENCE_MS,
 } from './limits.ts'
@@ -62,7 +59,7 @@ export function createWebhookDispatcher(options: DispatcherOptions): WebhookDisp
   const { db, log } = options
   const nowMs = options.nowMs ?? (() => db.nowMs())
   const owner = randomUUID()
-  const inFlight = new Map<Promise<void>, string>()
+  const inFlight = new Map<Promise<void>, DueDelivery>()
   const controller = new AbortController()
   let leasedAt = Number.NEGATIVE_INFINITY
 
@@ -89,14 +86,17 @@ export function createWebhookDispatcher(options: DispatcherOptions): WebhookDisp
   async function beginAttempts(now: number): Promise<void> {
     const room = MAX_IN_FLIGHT - inFlight.size
     if (room <= 0 || !(await hasDueDeliveries(db.reader, now))) return
-    const underWay = Map.groupBy(inFlight.values(), (webhookId) => webhookId)
-    const busyWebhooks = [...underWay].filter(([, of]) => of.length >= MAX_IN_FLIGHT_PER_WEBHOOK)
+    const underWay = [...inFlight.values()]
     const due = await db.run(claimDeliveries, {
       nowMs: now,
       untilMs: now + CLAIM_MS,
       limit: room,
       perWebhook: MAX_IN_FLIGHT_PER_WEBHOOK,
-      busyWebhooks: busyWebhooks.map(([webhookId]) => webhookId),
+      perProject: MAX_IN_FLIGHT_PER_PROJECT,
+      underWay: underWay.map(({ webhook_id, project_id }) => ({
+        webhookId: webhook_id,
+        projectId: project_id,
+      })),
     })
     for (const delivery of due) {
       const attempt = attemptDelivery(options, delivery, { now, signal: controller.signal }).catch(
@@ -106,7 +106,7 @@ export function createWebhookDispatcher(options: DispatcherOptions): WebhookDisp
         },
       )
       const tracked = attempt.finally(() => inFlight.delete(tracked))
-      inFlight.set(tracked, delivery.webhook_id)
+      inFlight.set(tracked, delivery)
     }
   }
 
@@ -186,13 +186,17 @@ async function send(
   }
 }
 
-/** Removes finished deliveries beyond what is kept. */
+/** Removes finished deliveries beyond what is kept, and replaced secrets that do not sign any more. */
 export async function pruneWebhookDeliveries(
   db: Database<ControlSchema>,
   signal: AbortSignal,
 ): Promise<void> {
   const limit = 500
-  const finishedBefore = (await db.nowMs()) - DELIVERIES_KEPT_MS
+  const nowMs = await db.nowMs()
+  const finishedBefore = nowMs - DELIVERIES_KEPT_MS
   const args = { finishedBefore, keptPerWebhook: DELIVERIES_KEPT_PER_WEBHOOK, limit }
   while (!signal.aborted && (await db.run(pruneDeliveries, args)) === limit);
+  if (!signal.aborted && (await hasEndedWebhookSecrets(db.reader, nowMs))) {
+    await db.run(pruneWebhookSecrets, { nowMs })
+  }
 }

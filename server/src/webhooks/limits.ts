@@ -9,8 +9,9 @@ export const MAX_RESPONSE_BYTES = 1_024
 /** When an attempt that was never reported counts as lost, in milliseconds: its process died. */
 export const CLAIM_MS = 60_000
 
-/** Attempts under way at once, in all and to one webhook: a slow receiver takes no places from others. */
+/** Attempts under way at once, in all, of one project and to one webhook: slow receivers take no places from others. */
 export const MAX_IN_FLIGHT = 32
+export const MAX_IN_FLIGHT_PER_PROJECT = 8
 export const MAX_IN_FLIGHT_PER_WEBHOOK = 4
 
 /** Deliveries of one webhook that may wait; with more of them it is disabled. */

@@ -24,7 +24,14 @@ export async function addPerson(
 ): Promise<PersonPrincipal> {
   const email = `${name.toLowerCase()}@example.com`
   const origin = { actor: 'operator', requestId: 'people', nowMs: runtime.clock.nowMs() }
-  const request = { projectId: null, email, role: null, operator: isOperator, expiresInSeconds: 600 }
+  const request = {
+    projectId: null,
+    email,
+    role: null,
+    operator: isOperator,
+    expiresInSeconds: 600,
+    mayManageOwners: true,
+  }
   const { token } = await createInvitation(runtime, request, origin)
   const newcomer = { name, passwordHash: 'no password fits' }
   const { userId } = await acceptAsNewcomer(runtime, token, newcomer, { requestId: 'people' })

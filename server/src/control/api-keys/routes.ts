@@ -46,8 +46,9 @@ export const apiKeyHandlers: HandlersOf<
     return revokeApiKey(context.runtime, { projectId: context.project.id, id }, context.origin())
   },
   'apiKeys.rotate': async (context, { params, body }) => {
-    const { id } = await loadVisibleKey(context, params.key)
-    const target = { projectId: context.project.id, id }
+    const row = await loadVisibleKey(context, params.key)
+    refuseOthersOwn(context, row)
+    const target = { projectId: context.project.id, id: row.id }
     return rotateApiKey(context.runtime, target, body.overlapSeconds, context.origin())
   },
   'apiKeys.endOverlap': async (context, { params }) => {
@@ -69,6 +70,12 @@ async function loadVisibleKey(context: ProjectCallContext, id: string): Promise<
   const owner = onlyOwnOf(context)
   if (row === null || (owner !== null && row.user_id !== owner)) throw new ApiError('api_key_not_found')
   return row
+}
+
+/** Its new secret would make the caller that person, in the registry and in the audit log. Raises `forbidden`. */
+function refuseOthersOwn({ principal }: ProjectCallContext, { user_id: ownerId }: ApiKeyRow): void {
+  if (ownerId === null || (principal.kind === 'person' && principal.userId === ownerId)) return
+  throw new ApiError('forbidden', 'It is a key of somebody else’s own: they rotate it, you can revoke it.')
 }
 
 /** Whose a new key is to be: null for the project's. Raises `forbidden`. */

@@ -142,6 +142,71 @@ export function describeInvitations(name: string, open: () => Promise<TestConsol
       assert.equal((await callAs(opened, olga, 'invitations.revoke', { params })).state, 'revoked')
     })
 
+    test('an admin replaces no invitation of an owner, and a replacement is an event', async () => {
+      const email = 'heir@example.com'
+      const first = await callAs(opened, olga, 'invitations.create', {
+        params: PARAMS,
+        body: { email, role: 'owner' },
+      })
+      await assert.rejects(invite(email, 'viewer'), fails('forbidden'))
+      assert.deepEqual(await pendingRoles([email]), ['owner'])
+      const body = { email, role: 'admin' as const }
+      const second = await callAs(opened, olga, 'invitations.create', { params: PARAMS, body })
+      const third = await invite(email, 'viewer')
+      assert.deepEqual(await pendingRoles([email]), ['viewer'])
+      assert.deepEqual(await revocations([first.id, second.id, third.id]), [
+        [second.id, `person:${adam.userId}`, { email, replacedBy: third.id }],
+        [first.id, `person:${olga.userId}`, { email, replacedBy: second.id }],
+      ])
+    })
+
+    async function pendingRoles(emails: readonly string[]) {
+      const { items } = await opened.client.call('invitations.list', {
+        params: PARAMS,
+        query: { limit: 500 },
+      })
+      return items.filter(({ email }) => emails.includes(email)).map(({ role }) => role)
+    }
+
+    async function revocations(ids: readonly string[]) {
+      const { items } = await opened.client.call('auditEvents.list', {
+        params: PARAMS,
+        query: { action: 'invitation.revoke', limit: 500 },
+      })
+      return items
+        .filter(({ target }) => ids.includes(target))
+        .map(({ target, actor, detail }) => [target, actor, detail])
+    }
+
+    test('open invitations end with the right of whoever made them', async () => {
+      const una = await addPerson(opened, 'Una')
+      await addMember(opened, 'club', una, 'owner')
+      const roles = ['owner', 'admin', 'viewer'] as const
+      const emails = roles.map((role) => `${role}-of-una@example.com`)
+      const made: string[] = []
+      for (const [i, role] of roles.entries()) {
+        const body = { email: emails[i] ?? '', role }
+        made.push((await callAs(opened, una, 'invitations.create', { params: PARAMS, body })).id)
+      }
+      const others = await invite('not-of-una@example.com')
+      await callAs(opened, una, 'projects.create', { body: { name: 'Nest', namespace: 'nest' } })
+      const elsewhere = { email: 'nest@example.com', role: 'owner' as const }
+      await callAs(opened, una, 'invitations.create', { params: { project: 'nest' }, body: elsewhere })
+
+      const user = { ...PARAMS, user: una.userId }
+      await callAs(opened, olga, 'members.update', { params: user, body: { role: 'admin' } })
+      assert.deepEqual((await pendingRoles(emails)).toSorted(), ['admin', 'viewer'])
+      await callAs(opened, olga, 'members.remove', { params: user })
+      assert.deepEqual(await pendingRoles(emails), [])
+      const actor = `person:${olga.userId}`
+      const told = (await revocations(made)).map(([target, by]) => `${String(target)} ${String(by)}`)
+      assert.deepEqual(told.toSorted(), made.map((id) => `${id} ${actor}`).toSorted())
+
+      assert.deepEqual(await pendingRoles([others.email]), ['developer'])
+      const nest = await callAs(opened, una, 'invitations.list', { params: { project: 'nest' } })
+      assert.equal(nest.items.length, 1)
+    })
+
     test("another project's invitation is not found, nor the installation's", async () => {
       await callAs(opened, olga, 'projects.create', { body: { name: 'Den', namespace: 'den' } })
       const den = await callAs(opened, olga, 'invitations.create', {

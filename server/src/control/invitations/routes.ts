@@ -31,8 +31,10 @@ export const invitationHandlers: HandlersOf<
   'invitations.list': ({ runtime, project }, { query }) => list(runtime, project.id, query),
   'invitations.create': async ({ runtime, project, principal, may, origin }, { body }) => {
     if (body.role === 'owner') refuseTokens(principal)
-    if (body.role === 'owner' && !may('owners.manage')) throw ownersOnly()
-    return createInvitation(runtime, { ...body, projectId: project.id, operator: false }, origin())
+    const mayManageOwners = may('owners.manage')
+    if (body.role === 'owner' && !mayManageOwners) throw ownersOnly()
+    const request = { ...body, projectId: project.id, operator: false, mayManageOwners }
+    return createInvitation(runtime, request, origin())
   },
   'invitations.revoke': ({ runtime, project, may, origin }, { params }) => {
     const target = {
@@ -45,7 +47,8 @@ export const invitationHandlers: HandlersOf<
   'installationInvitations.list': ({ runtime }, { query }) => list(runtime, null, query),
   'installationInvitations.create': async ({ runtime, principal, origin }, { body }) => {
     if (body.operator) refuseTokens(principal)
-    return createInvitation(runtime, { ...body, projectId: null, role: null }, origin())
+    const request = { ...body, projectId: null, role: null, mayManageOwners: true }
+    return createInvitation(runtime, request, origin())
   },
   'installationInvitations.revoke': ({ runtime, origin }, { params }) =>
     revokeInvitation(runtime, { projectId: null, id: params.invitation, mayManageOwners: true }, origin()),

@@ -56,11 +56,13 @@ export interface InvitationRequest {
   readonly role: Role | null
   readonly operator: boolean
   readonly expiresInSeconds: number
+  /** Whether the caller may replace an open invitation of an owner. */
+  readonly mayManageOwners: boolean
 }
 
 /**
  * Invites a person. The answer alone has the link: the database holds an HMAC of its secret.
- * Raises `project_not_found`, `already_member`, `too_many_invitations`.
+ * Raises `project_not_found`, `already_member`, `too_many_invitations`, `forbidden` (instead of an owner, by an admin).
  */
 export async function createInvitation(
   runtime: ControlRuntime,
@@ -77,9 +79,11 @@ export async function createInvitation(
     isOperator: request.operator,
     tokenHmac: runtime.operatorAuth.hmac(token),
     expiresAt: origin.nowMs + request.expiresInSeconds * 1000,
+    mayManageOwners: request.mayManageOwners,
   }
   const outcome = await runtime.db.run(createInvitationCommand, { invitation, origin })
   if (!outcome.ok) {
+    if (outcome.reason === 'owners_only') throw ownersOnly()
     throw new ApiError(outcome.reason === 'too_many' ? 'too_many_invitations' : outcome.reason)
   }
   const link = `${runtime.consoleUrl}${INVITATION_PATH}?token=${token}`

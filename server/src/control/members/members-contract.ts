@@ -174,6 +174,18 @@ export function describeMembers(name: string, open: () => Promise<TestConsole>):
           fails('api_key_not_found'),
         )
       }
+      // Her secret would make the admin her.
+      for (const caller of [adam, olga]) {
+        const target = { params: { ...params, key: hers.id }, body: {} }
+        await assert.rejects(callAs(opened, caller, 'apiKeys.rotate', target), fails('forbidden'))
+      }
+      await assert.rejects(
+        opened.client.call('apiKeys.rotate', { params: { ...params, key: hers.id }, body: {} }),
+        fails('forbidden'),
+      )
+      assert.equal(await works(hers.key), true)
+      await callAs(opened, adam, 'apiKeys.rotate', { params: { ...params, key: ci.id }, body: {} })
+      await callAs(opened, adam, 'apiKeys.revoke', { params: { ...params, key: pushes.id } })
       assert.equal(await works(ci.key), true)
       const rotated = await callAs(opened, vera, 'apiKeys.rotate', {
         params: { ...params, key: hers.id },

@@ -1,6 +1,11 @@
 import assert from 'node:assert/strict'
 import { after, before, test } from 'node:test'
 import { browserOf, FIRST_PERSON, setUpFirstPerson, signIn } from '../../../../test/support/console/people.ts'
+import {
+  MAX_AUTH_REQUESTS_PER_MINUTE,
+  MAX_WAITING_PASSWORD_CHECKS,
+  PASSWORD_CHECKS_AT_ONCE,
+} from '../people/limits.ts'
 import { openTestConsole, type TestConsole } from '../../../../test/support/console/stack.ts'
 
 const PASSWORD = 'a sentence that nobody says'
@@ -104,3 +109,28 @@ test('a wrong link, a used one and none at all are told the same', async () => {
   for (const page of pages) assert.deepEqual(page, pages[0])
   assert.equal(pages[0]?.status, 404)
 })
+
+test('an address that has an account buys no password hash, and an address of the network only so many tries', async () => {
+  const { path } = await invite('ada-again@example.org')
+  const browser = browserOf(opened)
+  await browser.get(path)
+  assert.equal((await browser.submit({ name: 'Ada', password: PASSWORD })).status, 200)
+  await opened.client.call('members.remove', {
+    params: { project: 'club', user: await userIdOf('ada-again@example.org') },
+  })
+  const again = await invite('ada-again@example.org')
+  const stranger = browserOf(opened)
+  await stranger.get(again.path)
+  const tries = Array.from({ length: MAX_AUTH_REQUESTS_PER_MINUTE + 10 }, () =>
+    stranger.submit({ name: 'Ada', password: PASSWORD }),
+  )
+  const statuses = Map.groupBy(await Promise.all(tries), ({ status }) => status)
+  // Many more at once than may wait for a hash, which would be answered with 503.
+  assert.deepEqual([...statuses.keys()].toSorted(), [422, 429])
+  assert.ok((statuses.get(422) ?? []).length > PASSWORD_CHECKS_AT_ONCE + MAX_WAITING_PASSWORD_CHECKS)
+})
+
+async function userIdOf(email: string): Promise<string> {
+  const { items } = await opened.client.call('members.list', { params: { project: 'club' } })
+  return items.find((member) => member.email === email)?.userId ?? ''
+}

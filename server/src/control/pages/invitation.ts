@@ -1,5 +1,6 @@
 import { ApiError } from '@berth/api/errors'
 import type { OpenInvitation } from '../../metastore/queries/invitation.ts'
+import { loadPersonByEmail } from '../../metastore/queries/person.ts'
 import { dockerLogin } from '../api-keys/login-command.ts'
 import {
   acceptAsNewcomer,
@@ -31,8 +32,9 @@ export async function showInvitation(context: PageContext): Promise<PageAnswer> 
   return renderChoice(context, open, { token, problem: null, name: '' })
 }
 
-/** `POST /invitation`. Raises `unavailable`. */
+/** `POST /invitation`. Raises `unavailable`, `rate_limited`. */
 export async function submitInvitation(context: PageContext): Promise<PageAnswer> {
+  await context.people.requests.spend(context.facts.address)
   const { token = '' } = context.fields
   const open = await openInvitation(context.runtime, token)
   if (open === null) return notValid()
@@ -76,6 +78,9 @@ async function acceptWithNewAccount(
     return renderChoice(context, open, { token, problem, name: fields['name'] ?? '' })
   }
   const { name, password } = form.data
+  // Before the hash, which is expensive: a link that cannot make an account must not buy hashes. The command looks again.
+  const holder = await loadPersonByEmail(runtime.db.reader, open.invitation.email)
+  if (holder !== null) throw new ApiError('invitation_for_another')
   const passwordHash = await people.passwords.hash(password)
   await acceptAsNewcomer(runtime, token, { name, passwordHash }, facts)
   const signedIn = await signInWithPassword(context, { email: open.invitation.email, password })

@@ -5,7 +5,14 @@ import { OPERATIONS } from '@berth/api/operations'
 import type { WebhookSecret } from '@berth/api/webhooks'
 import { Webhook } from 'standardwebhooks'
 import { sealControlEvents, sealRegionEvents } from '../../metastore/seal-audit.ts'
-import { createWebhookDispatcher, type WebhookDispatcher } from '../../webhooks/dispatcher.ts'
+import { claimDeliveries } from '../../metastore/queries/due-delivery.ts'
+import { enqueueDeliveries } from '../../metastore/queries/webhook-delivery.ts'
+import { pruneWebhookSecrets } from '../../metastore/queries/webhook.ts'
+import {
+  createWebhookDispatcher,
+  pruneWebhookDeliveries,
+  type WebhookDispatcher,
+} from '../../webhooks/dispatcher.ts'
 import type { TestConsole } from '../../../../test/support/console/stack.ts'
 import { pushImage, pushIndex } from '../../../../test/support/console/content.ts'
 import { openTestReceiver, type TestReceiver } from './test-receiver.ts'
@@ -324,6 +331,110 @@ export function describeWebhooks(name: string, open: () => Promise<TestConsole>)
       assert.equal(receiver.received.length, 1)
       await other.close()
       await remove(webhook)
+    })
+
+    test('a project whose receivers all hang holds up no other project', async () => {
+      const slow = await openTestReceiver()
+      opened.allowOutgoing(slow.origin)
+      let release = (): void => undefined
+      const held = new Promise<void>((resolve) => {
+        release = resolve
+      })
+      slow.answer = (response) => void held.then(() => response.writeHead(204).end())
+      const hanging: WebhookSecret[] = []
+      for (let i = 0; i < 9; i += 1) {
+        hanging.push(await addWebhook(['berth.api_key.created'], { url: slow.url }))
+      }
+      const params = { project: 'beside' }
+      await opened.client.call('projects.create', { body: { name: 'Beside', namespace: 'beside' } })
+      const body = { name: 'quick', url: receiver.url, events: ['berth.api_key.created'] }
+      const quick = await opened.client.call('webhooks.create', { params, body })
+      for (let i = 0; i < 4; i += 1) await createKey(`crowd-${i}`)
+      await opened.client.call('apiKeys.create', { params, body: { name: 'beside' } })
+      await sealControlEvents(opened.runtime.db)
+      const { signal } = new AbortController()
+      for (let rounds = 0; rounds < 1_000 && receiver.received.length === 0; rounds += 1) {
+        await dispatcher.run(signal)
+      }
+      assert.equal(receiver.received.length, 1)
+      assert.ok(slow.received.length <= 8, `${slow.received.length} under way`)
+      release()
+      await dispatcher.settle()
+      await slow.close()
+      for (const each of hanging) await remove(each)
+      await opened.client.call('webhooks.delete', { params: { ...params, webhook: quick.id } })
+    })
+
+    test('what waited longest is sent first, whatever is under way', async () => {
+      const webhooks = [await addWebhook(['berth.never']), await addWebhook(['berth.never'])]
+      const [first, second] = webhooks.map(({ id }) => id).toSorted() as [string, string]
+      const { db } = opened.runtime
+      const enqueue = (from: number | null, webhookId: string, id: string, nowMs: number) =>
+        db.run(enqueueDeliveries, {
+          source: `order of ${name}`,
+          from,
+          to: nowMs,
+          deliveries: [{ id, webhookId, eventId: id, eventType: 'berth.never', body: '{}' }],
+          mostWaiting: 10,
+          nowMs,
+        })
+      await enqueue(null, first, 'order-late', 3_000)
+      await enqueue(3_000, second, 'order-early', 1_000)
+      await enqueue(1_000, second, 'order-middle', 2_000)
+      const claim = async (underWay: { webhookId: string; projectId: string }[]) => {
+        const bounds = { limit: 1, perWebhook: 2, perProject: 3 }
+        const taken = await db.run(claimDeliveries, { nowMs: 4_000, untilMs: 5_000, ...bounds, underWay })
+        return taken.map(({ id }) => id)
+      }
+      const busy = { webhookId: second, projectId }
+      assert.deepEqual(await claim([busy, busy, { ...busy, webhookId: first }]), [])
+      assert.deepEqual(await claim([]), ['order-early'])
+      assert.deepEqual(await claim([busy, busy]), ['order-late'])
+      assert.deepEqual(await claim([busy]), ['order-middle'])
+      for (const each of webhooks) await remove(each)
+    })
+
+    test('a replaced secret is removed when its overlap has ended, and a project takes its webhooks along', async () => {
+      const { db } = opened.runtime
+      const params = { project: 'brief' }
+      const project = await opened.client.call('projects.create', {
+        body: { name: 'Brief', namespace: 'brief' },
+      })
+      const body = { name: 'all', url: receiver.url, events: ['berth.api_key.created'] }
+      const { id } = await opened.client.call('webhooks.create', { params, body })
+      const overlapSeconds = 3600
+      const rotation = { params: { ...params, webhook: id }, body: { overlapSeconds } }
+      await opened.client.call('webhooks.rotateSecret', rotation)
+      const secrets = () =>
+        db.reader.selectFrom('webhook_secret').select('id').where('webhook_id', '=', id).execute()
+      const nowMs = await db.nowMs()
+      await db.run(pruneWebhookSecrets, { nowMs })
+      assert.equal((await secrets()).length, 2)
+      const ahead = { ...db, reader: db.reader, run: db.run.bind(db), nowMs: async () => nowMs + 3_700_000 }
+      await pruneWebhookDeliveries(ahead, new AbortController().signal)
+      assert.equal((await secrets()).length, 1)
+
+      await opened.client.call('apiKeys.create', { params, body: { name: 'x' } })
+      await round()
+      const [delivery] = await db.reader
+        .selectFrom('webhook_delivery')
+        .select('id')
+        .where('webhook_id', '=', id)
+        .execute()
+      assert.ok(delivery !== undefined)
+      await opened.client.call('projects.delete', { params, query: { confirm: 'brief' } })
+      const { reader } = db
+      const left = [
+        await reader.selectFrom('webhook').selectAll().where('project_id', '=', project.id).execute(),
+        await secrets(),
+        await reader.selectFrom('webhook_delivery').selectAll().where('webhook_id', '=', id).execute(),
+        await reader
+          .selectFrom('webhook_attempt')
+          .selectAll()
+          .where('delivery_id', '=', delivery.id)
+          .execute(),
+      ]
+      assert.deepEqual(left, [[], [], [], []])
     })
 
     test('a slow receiver holds up no other', async () => {

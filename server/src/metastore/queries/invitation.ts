@@ -88,11 +88,16 @@ export interface NewInvitation {
   readonly isOperator: boolean
   readonly tokenHmac: Uint8Array
   readonly expiresAt: number
+  /** Without it an open invitation of an owner is left alone: `owners_only`. */
+  readonly mayManageOwners: boolean
 }
 
 export type InvitationCreation =
   | { readonly ok: true; readonly invitation: InvitationRow }
-  | { readonly ok: false; readonly reason: 'project_not_found' | 'already_member' | 'too_many' }
+  | {
+      readonly ok: false
+      readonly reason: 'project_not_found' | 'already_member' | 'too_many' | 'owners_only'
+    }
 
 /** Invites somebody. An open invitation of the same address to the same place ends. */
 export const createInvitation = defineCommand<
@@ -113,13 +118,7 @@ export const createInvitation = defineCommand<
     .where(isPending(origin.nowMs))
     .limit(MAX_PENDING_INVITATIONS)
   if ((await open.execute()).length >= MAX_PENDING_INVITATIONS) return { ok: false, reason: 'too_many' }
-  await tx
-    .updateTable('invitation')
-    .set({ revoked_at: origin.nowMs })
-    .where('project_id', projectId === null ? 'is' : '=', projectId)
-    .where('email', '=', email)
-    .where(isPending(origin.nowMs))
-    .execute()
+  if (!(await replaceOpenInvitations(tx, invitation, origin))) return { ok: false, reason: 'owners_only' }
   const row = await tx
     .insertInto('invitation')
     .values({
@@ -146,6 +145,32 @@ export const createInvitation = defineCommand<
   })
   return { ok: true, invitation: row }
 })
+
+/** Ends open invitations of the same address to the same place. False: one is an owner's, which the caller may not end. */
+async function replaceOpenInvitations(
+  tx: Kysely<ControlSchema>,
+  { id: newId, projectId, email, mayManageOwners }: NewInvitation,
+  origin: ChangeOrigin,
+): Promise<boolean> {
+  const query = tx
+    .selectFrom('invitation')
+    .select(['id', 'role'])
+    .where('project_id', projectId === null ? 'is' : '=', projectId)
+    .where('email', '=', email)
+    .where(isPending(origin.nowMs))
+  const open = await lockForUpdate(query, dialectOf(tx)).execute()
+  if (!mayManageOwners && open.some(({ role }) => role === 'owner')) return false
+  for (const { id } of open) {
+    await tx.updateTable('invitation').set({ revoked_at: origin.nowMs }).where('id', '=', id).execute()
+    await insertControlAuditEvent(tx, origin, {
+      projectId,
+      action: 'invitation.revoke',
+      target: id,
+      detail: { email, replacedBy: newId },
+    })
+  }
+  return true
+}
 
 async function isMember(tx: Kysely<ControlSchema>, projectId: string, email: string): Promise<boolean> {
   const row = await tx

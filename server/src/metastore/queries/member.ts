@@ -1,4 +1,4 @@
-import type { Role } from '@berth/api/access'
+import { type Role, roleMay } from '@berth/api/access'
 import type { Kysely } from 'kysely'
 import type { ControlSchema, ProjectRow } from '../control-schema.ts'
 import { defineCommand } from '../database.ts'
@@ -152,6 +152,7 @@ export const changeMemberRole = defineCommand<
       target: userId,
       detail: { role, before: before.role },
     })
+    await revokeInvitationsBy(tx, target, role)
   }
   return { ok: true, ...(await revokeKeysOfMember(tx, { projectId, userId, keyActions, origin })) }
 })
@@ -183,6 +184,7 @@ export const removeMember = defineCommand<
     target: userId,
     detail: { role: before.role },
   })
+  await revokeInvitationsBy(tx, target, null)
   return { ok: true, ...(await revokeKeysOfMember(tx, { projectId, userId, keyActions: [], origin })) }
 })
 
@@ -203,6 +205,35 @@ async function lockMember(
     return { ok: false, reason: 'last_owner' }
   }
   return { ok: true, role }
+}
+
+/**
+ * Ends the open invitations to the project that a member made and could not make any more: all of them when the new role
+ * invites nobody (null: no member any more), and those of owners when it is an admin's.
+ */
+async function revokeInvitationsBy(
+  tx: Kysely<ControlSchema>,
+  { projectId, userId, origin }: MemberTarget,
+  role: Role | null,
+): Promise<void> {
+  if (role !== null && roleMay(role, 'owners.manage')) return
+  let query = tx
+    .updateTable('invitation')
+    .set({ revoked_at: origin.nowMs })
+    .where('project_id', '=', projectId)
+    .where('created_by', '=', `person:${userId}`)
+    .where('accepted_at', 'is', null)
+    .where('revoked_at', 'is', null)
+    .where('expires_at', '>', origin.nowMs)
+  if (role !== null && roleMay(role, 'members.manage')) query = query.where('role', '=', 'owner')
+  for (const { id, email } of await query.returning(['id', 'email']).execute()) {
+    await insertControlAuditEvent(tx, origin, {
+      projectId,
+      action: 'invitation.revoke',
+      target: id,
+      detail: { email, because: 'inviter' },
+    })
+  }
 }
 
 async function hasOtherOwner(tx: Kysely<ControlSchema>, projectId: string, userId: string): Promise<boolean> {

@@ -6,6 +6,7 @@ import { publishAccessChange } from './access-feed.ts'
 import { type ChangeOrigin, insertControlAuditEvent } from './control-audit.ts'
 import { insertMember } from './member.ts'
 import { insertManagedRegistriesOfProject } from './registry.ts'
+import { deleteWebhooksOfProject } from './webhook.ts'
 
 /** A project that is not deleted, by id or namespace. Null: there is none. */
 export async function loadProject(
@@ -315,6 +316,7 @@ export const deleteProject = defineErasingCommand<
   await tx.deleteFrom('registry').where('project_id', '=', id).execute()
   await tx.deleteFrom('project_member').where('project_id', '=', id).execute()
   await tx.deleteFrom('invitation').where('project_id', '=', id).execute()
+  await deleteWebhooksOfProject(tx, id)
   // Without its keys no copy of its secrets can be opened again, wherever one may be.
   await tx.deleteFrom('project_key').where('project_id', '=', id).execute()
   await insertControlAuditEvent(tx, origin, {

@@ -139,75 +139,6 @@ async function disable(
   })
 }
 
-/** A delivery with what is needed to send it. */
-export type DueDelivery = WebhookDeliveryRow & {
-  readonly url: string
-  readonly project_id: string
-}
-
-export interface ClaimArgs {
-  readonly nowMs: number
-  /** When an attempt that was never reported counts as lost. */
-  readonly untilMs: number
-  readonly limit: number
-  readonly perWebhook: number
-  /** Webhooks with as many attempts under way as are allowed. */
-  readonly busyWebhooks: readonly string[]
-}
-
-/** Takes deliveries that are due, those that waited longest first, but only so many of one webhook. */
-export const claimDeliveries = defineCommand<ControlSchema, ClaimArgs, DueDelivery[]>(
-  'webhook.claim',
-  async (tx, { nowMs, untilMs, limit, perWebhook, busyWebhooks }) => {
-    let due = tx
-      .selectFrom('webhook_delivery')
-      .innerJoin('webhook', 'webhook.id', 'webhook_delivery.webhook_id')
-      .select('webhook_delivery.id')
-      .select((select) =>
-        select.fn
-          .agg<number>('row_number')
-          .over((over) => over.partitionBy('webhook_delivery.webhook_id').orderBy('webhook_delivery.due_at'))
-          .as('turn'),
-      )
-      .where('webhook_delivery.state', '=', 'waiting')
-      .where('webhook_delivery.due_at', '<=', nowMs)
-      .where('webhook.disabled_at', 'is', null)
-    if (busyWebhooks.length > 0) due = due.where('webhook.id', 'not in', [...busyWebhooks])
-    const chosen = tx.selectFrom(due.as('due')).select('due.id').where('turn', '<=', perWebhook).limit(limit)
-    const claimed = await tx
-      .updateTable('webhook_delivery')
-      .set((set) => ({ due_at: untilMs, attempts: set('attempts', '+', 1), tries: set('tries', '+', 1) }))
-      .where('id', 'in', chosen)
-      .where('state', '=', 'waiting')
-      .where('due_at', '<=', nowMs)
-      .returningAll()
-      .execute()
-    if (claimed.length === 0) return []
-    const webhooks = await tx
-      .selectFrom('webhook')
-      .select(['id', 'url', 'project_id'])
-      .where('id', 'in', [...new Set(claimed.map(({ webhook_id }) => webhook_id))])
-      .execute()
-    return claimed.flatMap((delivery) => {
-      const webhook = webhooks.find(({ id }) => id === delivery.webhook_id)
-      return webhook === undefined ? [] : [{ ...delivery, url: webhook.url, project_id: webhook.project_id }]
-    })
-  },
-)
-
-/** Whether a delivery is due: a read, so that an idle database is not written to. */
-export async function hasDueDeliveries(reader: Kysely<ControlSchema>, nowMs: number): Promise<boolean> {
-  const query = reader
-    .selectFrom('webhook_delivery')
-    .innerJoin('webhook', 'webhook.id', 'webhook_delivery.webhook_id')
-    .select('webhook_delivery.id')
-    .where('webhook_delivery.state', '=', 'waiting')
-    .where('webhook_delivery.due_at', '<=', nowMs)
-    .where('webhook.disabled_at', 'is', null)
-    .limit(1)
-  return (await query.executeTakeFirst()) !== undefined
-}
-
 export interface AttemptReport {
   readonly attempt: WebhookAttemptRow
   readonly outcome: 'delivered' | 'retry' | 'failed' | 'gone'
@@ -381,10 +312,4 @@ export async function listAttempts(
     .execute()
 }
 
-export const webhookDeliveryCommands = [
-  enqueueDeliveries,
-  claimDeliveries,
-  recordAttempt,
-  redeliver,
-  pruneDeliveries,
-]
+export const webhookDeliveryCommands = [enqueueDeliveries, recordAttempt, redeliver, pruneDeliveries]

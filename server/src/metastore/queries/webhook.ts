@@ -1,6 +1,6 @@
 import type { Kysely } from 'kysely'
 import type { ControlSchema } from '../control-schema.ts'
-import { defineCommand } from '../database.ts'
+import { defineCommand, defineErasingCommand } from '../database.ts'
 import { dialectOf, lockForUpdate } from '../dialect.ts'
 import type { WebhookRow, WebhookSecretRow } from '../webhook-tables.ts'
 import { type ChangeOrigin, insertControlAuditEvent } from './control-audit.ts'
@@ -173,16 +173,12 @@ export const updateWebhook = defineCommand<
 })
 
 /** Removes a webhook with its deliveries. False: there is none. */
-export const deleteWebhook = defineCommand<ControlSchema, OfWebhook, boolean>(
+export const deleteWebhook = defineErasingCommand<ControlSchema, OfWebhook, boolean>(
   'webhook.delete',
   async (tx, args) => {
     const row = await lockWebhook(tx, args)
     if (row === null) return false
-    const deliveries = tx.selectFrom('webhook_delivery').select('id').where('webhook_id', '=', row.id)
-    await tx.deleteFrom('webhook_attempt').where('delivery_id', 'in', deliveries).execute()
-    await tx.deleteFrom('webhook_delivery').where('webhook_id', '=', row.id).execute()
-    await tx.deleteFrom('webhook_secret').where('webhook_id', '=', row.id).execute()
-    await tx.deleteFrom('webhook').where('id', '=', row.id).execute()
+    await deleteWithDeliveries(tx, [row.id])
     await insertControlAuditEvent(tx, args.origin, {
       projectId: row.project_id,
       action: 'webhook.delete',
@@ -193,12 +189,21 @@ export const deleteWebhook = defineCommand<ControlSchema, OfWebhook, boolean>(
   },
 )
 
+async function deleteWithDeliveries(tx: Kysely<ControlSchema>, ids: readonly string[]): Promise<void> {
+  if (ids.length === 0) return
+  const deliveries = tx.selectFrom('webhook_delivery').select('id').where('webhook_id', 'in', ids)
+  await tx.deleteFrom('webhook_attempt').where('delivery_id', 'in', deliveries).execute()
+  await tx.deleteFrom('webhook_delivery').where('webhook_id', 'in', ids).execute()
+  await tx.deleteFrom('webhook_secret').where('webhook_id', 'in', ids).execute()
+  await tx.deleteFrom('webhook').where('id', 'in', ids).execute()
+}
+
 export type SecretRotation =
   | { readonly ok: true; readonly webhook: WebhookRow }
   | { readonly ok: false; readonly reason: 'not_found' | 'key_replaced' }
 
 /** Gives a webhook a new secret; the one before signs too until `previousUntilMs`, and those before it no more. */
-export const rotateWebhookSecret = defineCommand<
+export const rotateWebhookSecret = defineErasingCommand<
   ControlSchema,
   OfWebhook & {
     readonly secret: { readonly id: string; readonly sealed: string }
@@ -231,4 +236,39 @@ export const rotateWebhookSecret = defineCommand<
   return { ok: true, webhook: row }
 })
 
-export const webhookCommands = [createWebhook, updateWebhook, deleteWebhook, rotateWebhookSecret]
+/** Inside the deletion of a project: removes its webhooks with their secrets and deliveries. */
+export async function deleteWebhooksOfProject(tx: Kysely<ControlSchema>, projectId: string): Promise<void> {
+  // Locked: an event that is being turned into deliveries would leave some behind.
+  const query = tx.selectFrom('webhook').select('id').where('project_id', '=', projectId).orderBy('id')
+  const rows = await lockForUpdate(query, dialectOf(tx)).execute()
+  await deleteWithDeliveries(
+    tx,
+    rows.map(({ id }) => id),
+  )
+}
+
+/** Removes replaced secrets that do not sign any more. Answers how many. */
+export const pruneWebhookSecrets = defineErasingCommand<ControlSchema, { readonly nowMs: number }, number>(
+  'webhook.prune_secrets',
+  async (tx, { nowMs }) => {
+    const { numDeletedRows } = await tx
+      .deleteFrom('webhook_secret')
+      .where('expires_at', '<=', nowMs)
+      .executeTakeFirst()
+    return Number(numDeletedRows)
+  },
+)
+
+/** Whether there is a replaced secret that does not sign any more: a read, so that an idle database is not written to. */
+export async function hasEndedWebhookSecrets(reader: Kysely<ControlSchema>, nowMs: number): Promise<boolean> {
+  const query = reader.selectFrom('webhook_secret').select('id').where('expires_at', '<=', nowMs).limit(1)
+  return (await query.executeTakeFirst()) !== undefined
+}
+
+export const webhookCommands = [
+  createWebhook,
+  updateWebhook,
+  deleteWebhook,
+  rotateWebhookSecret,
+  pruneWebhookSecrets,
+]

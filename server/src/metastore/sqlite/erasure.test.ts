@@ -10,6 +10,7 @@ import { initializeInstallation } from '../queries/installation.ts'
 import { insertProjectKey } from '../queries/project-key.ts'
 import { createProject, deleteProject } from '../queries/project.ts'
 import { createRegistry, deleteRegistry, updateRegistry } from '../queries/registry-commands.ts'
+import { createWebhook, deleteWebhook, pruneWebhookSecrets, rotateWebhookSecret } from '../queries/webhook.ts'
 import { openSqliteDatabase } from './database.ts'
 import { type SqliteWriter, startSqliteWriter } from './writer.ts'
 
@@ -123,4 +124,37 @@ test('so is a deleted one, and the key of a deleted project', async () => {
   assert.deepEqual(found([first]), [])
   await db.run(deleteProject, { id: 'p2', origin })
   assert.deepEqual(found([wrapped, first, second]), [])
+})
+
+test('so is the secret of a webhook that was replaced, pruned or deleted', async () => {
+  await makeProject('p3')
+  const projectId = 'p3'
+  const [kept, replaced, second, third] = [sealedText(), sealedText(), sealedText(), sealedText()]
+  const make = async (id: string, sealed: string) => {
+    const webhook = { id, projectId, name: id, url: 'https://a.example/', events: ['*'] }
+    const secret = { id: `${id}-secret`, sealed }
+    assert.ok((await db.run(createWebhook, { webhook: { ...webhook, secret }, most: 10, origin })).ok)
+  }
+  const rotate = (sealed: string, previousUntilMs: number) =>
+    db.run(rotateWebhookSecret, {
+      projectId,
+      id: 'w1',
+      origin,
+      secret: { id: `w1-${previousUntilMs}`, sealed },
+      previousUntilMs,
+    })
+  await make('w1', replaced)
+  await make('w2', kept)
+  assert.ok((await rotate(second, 0)).ok)
+  assert.deepEqual(found([replaced]), [])
+  assert.ok((await rotate(third, 100)).ok)
+  assert.equal(await db.run(pruneWebhookSecrets, { nowMs: 99 }), 0)
+  assert.ok(found([second]).length > 0)
+  assert.equal(await db.run(pruneWebhookSecrets, { nowMs: 100 }), 1)
+  assert.deepEqual(found([second]), [])
+  assert.ok(await db.run(deleteWebhook, { projectId, id: 'w1', origin }))
+  assert.deepEqual(found([third]), [])
+  assert.ok(found([kept]).length > 0)
+  await db.run(deleteProject, { id: projectId, origin })
+  assert.deepEqual(found([kept]), [])
 })
