@@ -83,7 +83,8 @@ test('rules that were replaced remove nothing any more', async (t) => {
   const set = (column: string, value: string | number | null) =>
     region.sql(
       `update access_project set ${column} = ${value === null ? 'null' : '?'} where id = ?`,
-      ...[...(value === null ? [] : [value]), PROJECT],
+      ...(value === null ? [] : [value]),
+      PROJECT,
     )
   await push(region, ['v1'])
   const { version } = await region.db.reader.selectFrom('tag').select('version').executeTakeFirstOrThrow()
