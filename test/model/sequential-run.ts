@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import type { Stack } from '../support/suite-files.ts'
 import { checkEverything, commandSequences, prime } from './commands.ts'
 import { openModelServer } from './server.ts'
-import { closeWorld, openWorld, type World } from './world.ts'
+import { closeWorld, openWorld, TrashIsFull, type World } from './world.ts'
 
 export type RunOptions = {
   stack: Stack
@@ -39,8 +39,10 @@ export async function runSequential(options: RunOptions): Promise<{ runs: number
       total.runs += 1
       total.commands += [...commands].length
     } catch (error) {
-      hasFailed = true
-      throw error
+      if (!(error instanceof TrashIsFull)) {
+        hasFailed = true
+        throw error
+      }
     }
     await closeWorld(world)
   }
