@@ -31,11 +31,12 @@ export async function evictUnusedCopies(
   let evicted = 0
   for (;;) {
     const nowMs = await db.nowMs()
-    const unused = await listUnusedCopies(db.reader, nowMs - pullThroughKeepMs, STEP)
+    const usedBefore = nowMs - pullThroughKeepMs
+    const unused = await listUnusedCopies(db.reader, usedBefore, STEP)
     let evictedNow = 0
     for (const copy of unused) {
       if (signal.aborted) return evicted
-      if (await db.run(evictCopy, { ...copy, nowMs })) evictedNow += 1
+      if (await db.run(evictCopy, { ...copy, usedBefore, nowMs })) evictedNow += 1
     }
     evicted += evictedNow
     if (evictedNow === 0) break
@@ -50,9 +51,12 @@ export async function clearDisconnectedCopies(
   { regionId, db, log }: Pick<CacheEvictionOptions, 'regionId' | 'db' | 'log'>,
   signal: AbortSignal,
 ): Promise<void> {
-  for (;;) {
-    const stale = await listStaleCopies(db.reader, STEP)
-    if (stale.length === 0) break
+  // By id and each once: what is held stays behind.
+  for (let afterId = 0; ; ) {
+    const stale = await listStaleCopies(db.reader, STEP, afterId)
+    const lastId = stale.at(-1)
+    if (lastId === undefined) break
+    afterId = lastId
     for (const repositoryId of stale) {
       do {
         if (signal.aborted) return

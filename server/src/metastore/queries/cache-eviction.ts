@@ -1,9 +1,9 @@
 import { type Kysely, sql } from 'kysely'
 import { defineCommand } from '../database.ts'
-import { lockRepository } from '../dialect.ts'
+import { lockBlob, lockRepository } from '../dialect.ts'
 import type { RegionSchema, RepositoryRow } from '../region-schema.ts'
 import { enqueueGcTask } from './gc-task.ts'
-import { loadHold } from './image-hold.ts'
+import { loadHoldIn } from './image-hold.ts'
 import { insertRegionAudit } from './region-audit.ts'
 import { trashManifests } from './trash-manifests.ts'
 
@@ -41,7 +41,15 @@ export async function listUnusedCopies(
       manifest.digest as "digest"
     from repository
     join manifest on manifest.repository_id = repository.id
-    where repository.cached_from is not null and manifest.deleted_at is null
+    where ${isUnused(usedBefore)}
+    order by repository.id, manifest.digest
+    limit ${limit}`.execute(db)
+  return rows.map((row) => ({ ...row, repositoryId: Number(row.repositoryId) }))
+}
+
+/** Of a manifest joined to its repository. */
+function isUnused(usedBefore: number) {
+  return sql`repository.cached_from is not null and manifest.deleted_at is null
       and manifest.created_at < ${usedBefore}
       and not exists (
         select 1 from last_pull where last_pull.repository_id = repository.id
@@ -60,22 +68,32 @@ export async function listUnusedCopies(
         join manifest parent on parent.repository_id = edge.repository_id and parent.digest = edge.manifest_digest
           and parent.deleted_at is null
         where edge.repository_id = repository.id and edge.target_digest = manifest.digest
-          and edge.target_kind = 'manifest')
-    order by repository.id, manifest.digest
-    limit ${limit}`.execute(db)
-  return rows.map((row) => ({ ...row, repositoryId: Number(row.repositoryId) }))
+          and edge.target_kind = 'manifest')`
 }
 
-/** Lets go of a copy. Its blobs follow by garbage collection. Answers whether it was there and free to go. */
+export interface EvictCopyArgs extends UnusedManifest {
+  readonly usedBefore: number
+  readonly nowMs: number
+}
+
+/**
+ * Lets go of a copy, unless it is in use by now. Its blobs follow by garbage collection. Answers whether it was there and
+ * free to go.
+ */
 export const evictCopy = defineCommand(
   'cache.evict',
   async (
     tx: Kysely<RegionSchema>,
-    { projectId, repositoryId, path, digest, nowMs }: UnusedManifest & { readonly nowMs: number },
+    { projectId, repositoryId, path, digest, usedBefore, nowMs }: EvictCopyArgs,
   ): Promise<boolean> => {
-    const repository = await lockRepository(tx, repositoryId)
-    if (repository === null || repository.cached_from === null) return false
-    if ((await loadHold(tx, repositoryId, digest)) !== null) return false
+    await lockRepository(tx, repositoryId)
+    // Since it was listed somebody may have pulled it, held it, or pulled an index that lists it.
+    const { rows } = await sql`
+      select 1 from repository join manifest on manifest.repository_id = repository.id
+      where repository.id = ${repositoryId} and manifest.digest = ${digest} and ${isUnused(usedBefore)}`.execute(
+      tx,
+    )
+    if (rows.length === 0) return false
     const target = { projectId, repositoryId, nowMs, purgeAt: nowMs, actor: ACTOR }
     const { tags, count } = await trashManifests(tx, { ...target, digests: [digest] })
     await forgetComparedTags(tx, repositoryId)
@@ -93,12 +111,15 @@ export const evictCopy = defineCommand(
   },
 )
 
-/** Repositories with copies from registries that are not connected like that any more. */
-export async function listStaleCopies(db: Kysely<RegionSchema>, limit: number): Promise<number[]> {
+/** Repositories with copies from registries that are not connected like that any more, by id. */
+export async function listStaleCopies(
+  db: Kysely<RegionSchema>,
+  limit: number,
+  afterId = 0,
+): Promise<number[]> {
   const { rows } = await sql<{ id: number }>`
-    select id from repository where cached_from is not null and not ${IS_CURRENT} order by id limit ${limit}`.execute(
-    db,
-  )
+    select id from repository where id > ${afterId} and cached_from is not null and not ${IS_CURRENT}
+    order by id limit ${limit}`.execute(db)
   return rows.map(({ id }) => Number(id))
 }
 
@@ -107,22 +128,26 @@ const CLEARED_BLOBS = 500
 
 /**
  * Clears a repository of its copies, some blobs at a time. When nothing is left it is an empty repository of the
- * project's own, whose path anybody may use again. `more`: call again.
+ * project's own, whose path anybody may use again. `more`: call again. `held`: what is held is left, with what it lists
+ * and needs; nobody is shown it, and it goes when the hold ends.
  */
 export const clearCopies = defineCommand(
   'cache.clear',
   async (
     tx: Kysely<RegionSchema>,
     { repositoryId, nowMs }: { readonly repositoryId: number; readonly nowMs: number },
-  ): Promise<'more' | 'done'> => {
+  ): Promise<'more' | 'held' | 'done'> => {
     const repository = await lockRepository(tx, repositoryId)
     if (repository === null || !(await isStale(tx, repositoryId))) return 'done'
     const { project_id: projectId } = repository
     const target = { projectId, repositoryId, nowMs, purgeAt: nowMs, actor: ACTOR }
-    await trashManifests(tx, { ...target, digests: 'all' })
+    const isHeld = (await loadHoldIn(tx, repositoryId)) !== null
+    const digests = isHeld ? await listNotHeld(tx, repositoryId) : 'all'
+    await trashManifests(tx, { ...target, digests })
     await forgetComparedTags(tx, repositoryId)
     if (await removeSomeBlobs(tx, repository, nowMs)) return 'more'
     await purgeEdgesAndManifests(tx, repositoryId, projectId)
+    if (isHeld) return digests.length < HELD_STEP ? 'held' : 'more'
     await tx.updateTable('repository').set({ cached_from: null }).where('id', '=', repositoryId).execute()
     await insertRegionAudit(tx, {
       projectId,
@@ -136,6 +161,23 @@ export const clearCopies = defineCommand(
     return 'done'
   },
 )
+
+/** Manifests that one transaction takes out of a repository where others are held. */
+const HELD_STEP = 1_000
+
+/** Live manifests that are not held, and that nothing held lists. */
+async function listNotHeld(tx: Kysely<RegionSchema>, repositoryId: number): Promise<string[]> {
+  const { rows } = await sql<{ digest: string }>`
+    with recursive kept (digest) as (
+      select digest from image_hold where repository_id = ${repositoryId}
+      union
+      select edge.target_digest from manifest_reference edge join kept on kept.digest = edge.manifest_digest
+        where edge.repository_id = ${repositoryId} and edge.target_kind = 'manifest')
+    select digest from manifest
+    where repository_id = ${repositoryId} and deleted_at is null and digest not in (select digest from kept)
+    order by digest limit ${HELD_STEP}`.execute(tx)
+  return rows.map(({ digest }) => digest)
+}
 
 async function isStale(tx: Kysely<RegionSchema>, repositoryId: number): Promise<boolean> {
   const { rows } = await sql`
@@ -154,6 +196,13 @@ async function removeSomeBlobs(
     .selectFrom('repository_blob')
     .select(['digest', 'blob_id'])
     .where('repository_id', '=', repositoryId)
+    .where(
+      sql<boolean>`not exists (
+        select 1 from manifest_reference edge
+        join manifest on manifest.repository_id = edge.repository_id and manifest.digest = edge.manifest_digest
+        where edge.repository_id = ${repositoryId} and edge.target_kind = 'blob'
+          and edge.target_digest = repository_blob.digest and manifest.deleted_at is null)`,
+    )
     .orderBy('blob_id')
     .limit(CLEARED_BLOBS)
     .execute()
@@ -163,6 +212,8 @@ async function removeSomeBlobs(
       .where('repository_id', '=', repositoryId)
       .where('digest', '=', digest)
       .execute()
+    // As for a deleted blob: a look at it in another transaction would take this task away with its own.
+    await lockBlob(tx, blobId)
     await enqueueGcTask(
       tx,
       { kind: 'blob', projectId, blobId },
@@ -172,16 +223,20 @@ async function removeSomeBlobs(
   return members.length > 0
 }
 
-/** The manifests in the trash are gone at once, so that no undelete shows what is not connected any more. */
+/** Those in the trash are gone at once, so that no undelete shows what is not connected any more. */
 async function purgeEdgesAndManifests(
   tx: Kysely<RegionSchema>,
   repositoryId: number,
   projectId: string,
 ): Promise<void> {
-  await tx.deleteFrom('manifest_reference').where('repository_id', '=', repositoryId).execute()
+  await sql`
+    delete from manifest_reference where repository_id = ${repositoryId} and not exists (
+      select 1 from manifest where manifest.repository_id = manifest_reference.repository_id
+        and manifest.digest = manifest_reference.manifest_digest and manifest.deleted_at is null)`.execute(tx)
   const purged = await tx
     .deleteFrom('manifest')
     .where('repository_id', '=', repositoryId)
+    .where('deleted_at', 'is not', null)
     .returning('size_bytes')
     .execute()
   const bytes = purged.reduce((sum, row) => sum + row.size_bytes, 0)

@@ -9,6 +9,7 @@ import {
   listUnusedCopies,
 } from '../../metastore/queries/cache-eviction.ts'
 import { listBrokenReferences } from '../../metastore/queries/fsck.ts'
+import { holdImage, releaseImage } from '../../metastore/queries/image-hold.ts'
 import { loadUsage } from '../../metastore/queries/usage.ts'
 import { imageIndex, pushImage } from '../test-content.ts'
 import { openTestRegion, type TestRegion } from '../test-region.ts'
@@ -49,8 +50,9 @@ async function evict(unusedForMs: number): Promise<string[]> {
   const { db, clock, lastPulls } = region.runtime
   await lastPulls.flush()
   const nowMs = clock.nowMs()
-  const unused = await listUnusedCopies(db.reader, nowMs - unusedForMs, 100)
-  for (const copy of unused) assert.ok(await db.run(evictCopy, { ...copy, nowMs }))
+  const usedBefore = nowMs - unusedForMs
+  const unused = await listUnusedCopies(db.reader, usedBefore, 100)
+  for (const copy of unused) assert.ok(await db.run(evictCopy, { ...copy, usedBefore, nowMs }))
   return unused.map(({ digest }) => digest)
 }
 
@@ -88,6 +90,65 @@ test('a copy that is pulled stays, one that is not goes, an index before what it
   assert.deepEqual(upstream.takeRequests(), [])
   assert.equal(await pull('evicts/up/keep/idle/manifests/all'), 200)
   assert.notDeepEqual(upstream.takeRequests(), [])
+})
+
+test('a copy that was pulled again, or whose index was, after it was listed stays', async () => {
+  await open('races')
+  const image = await upstream.pushImage('races/app', '1')
+  const part = await upstream.pushImage('races/multi', '1')
+  const index = imageIndex([part.manifest])
+  await upstream.pushManifest('races/multi', 'all', index)
+  assert.equal(await pull('races/up/races/app/manifests/1'), 200)
+  assert.equal(await pull(`races/up/races/multi/manifests/${part.manifest.digest}`), 200)
+  region.advance(40 * DAY_MS)
+  const { db, clock, lastPulls } = region.runtime
+  await lastPulls.flush()
+  const nowMs = clock.nowMs()
+  const usedBefore = nowMs - 30 * DAY_MS
+  const listed = await listUnusedCopies(db.reader, usedBefore, 100)
+  const races = listed.filter(({ path }) => path.startsWith('up/races/'))
+  assert.deepEqual(
+    races.map(({ digest }) => digest).toSorted(),
+    [image.manifest.digest, part.manifest.digest].toSorted(),
+  )
+  assert.equal(await pull('races/up/races/app/manifests/1'), 200)
+  assert.equal(await pull('races/up/races/multi/manifests/all'), 200)
+  await lastPulls.flush()
+  for (const copy of races) assert.equal(await db.run(evictCopy, { ...copy, usedBefore, nowMs }), false)
+})
+
+test('of a disconnected registry’s copies what is held stays with what it needs, until the hold ends', async () => {
+  const { projectId, registryId } = await open('holds')
+  const held = await upstream.pushImage('holds/app', 'held')
+  const other = await upstream.pushImage('holds/app', 'other')
+  const index = imageIndex([held.manifest])
+  await upstream.pushManifest('holds/app', 'all', index)
+  for (const reference of ['all', held.manifest.digest, 'other']) {
+    assert.equal(await pull(`holds/up/holds/app/manifests/${reference}`), 200)
+  }
+  for (const { config } of [held, other]) {
+    assert.equal(await pull(`holds/up/holds/app/blobs/${config.digest}`), 200)
+  }
+  const { db } = region.runtime
+  const ofProject = () =>
+    db.reader.selectFrom('repository').where('project_id', '=', projectId).where('path', '=', 'up/holds/app')
+  const { id: repositoryId } = await ofProject().select('id').executeTakeFirstOrThrow()
+  const hold = { repositoryId, digest: index.digest, reason: 'release 1 of app' }
+  assert.equal(await db.run(holdImage, { ...hold, nowMs: 1 }), 'held')
+  await region.disconnectRegistry(registryId)
+  await clear()
+  const left = async (table: 'manifest' | 'repository_blob') =>
+    (await db.reader.selectFrom(table).select('digest').where('repository_id', '=', repositoryId).execute())
+      .map(({ digest }) => digest)
+      .toSorted()
+  assert.deepEqual(await left('manifest'), [index.digest, held.manifest.digest].toSorted())
+  assert.deepEqual(await left('repository_blob'), [held.config.digest])
+  assert.equal(await pull(`holds/up/holds/app/manifests/${index.digest}`), 404, 'kept, and not shown')
+  assert.equal(await db.run(releaseImage, hold), 'released')
+  await clear()
+  assert.deepEqual([await left('manifest'), await left('repository_blob')], [[], []])
+  const { cached_from } = await ofProject().select('cached_from').executeTakeFirstOrThrow()
+  assert.equal(cached_from, null)
 })
 
 test('manifests of copies whose parts were never asked for are no damage to fsck', async () => {
