@@ -175,7 +175,7 @@ export function describeInvitations(name: string, open: () => Promise<TestConsol
       })
       return items
         .filter(({ target }) => ids.includes(target))
-        .map(({ target, actor, detail }) => [target, actor, detail])
+        .map(({ target, actor, detail }) => [target, actor, detail] as const)
     }
 
     test('open invitations end with the right of whoever made them', async () => {
@@ -195,11 +195,11 @@ export function describeInvitations(name: string, open: () => Promise<TestConsol
 
       const user = { ...PARAMS, user: una.userId }
       await callAs(opened, olga, 'members.update', { params: user, body: { role: 'admin' } })
-      assert.deepEqual((await pendingRoles(emails)).toSorted(), ['admin', 'viewer'])
+      assert.deepEqual(new Set(await pendingRoles(emails)), new Set(['admin', 'viewer']))
       await callAs(opened, olga, 'members.remove', { params: user })
       assert.deepEqual(await pendingRoles(emails), [])
       const actor = `person:${olga.userId}`
-      const told = (await revocations(made)).map(([target, by]) => `${String(target)} ${String(by)}`)
+      const told = (await revocations(made)).map(([target, by]) => `${target} ${by}`)
       assert.deepEqual(told.toSorted(), made.map((id) => `${id} ${actor}`).toSorted())
 
       assert.deepEqual(await pendingRoles([others.email]), ['developer'])
