@@ -109,7 +109,8 @@ export async function loadDeletedRegistry(
     .where('kind', '=', 'registry')
     .where('entity_id', '=', target.id)
     .executeTakeFirst()
-  return change?.seq == null ? null : { slug: event.target, seq: Number(change.seq) }
+  const seq = change?.seq ?? null
+  return seq === null ? null : { slug: event.target, seq: Number(seq) }
 }
 
 /**
