@@ -58,6 +58,11 @@ export const API_ERRORS = {
     title: 'There is no such member',
     description: 'The project has no member with this id.',
   },
+  person_not_found: {
+    status: 404,
+    title: 'There is no such person',
+    description: 'Nobody has an account with this id. `berth people list` shows all.',
+  },
   invitation_not_found: {
     status: 404,
     title: 'There is no such invitation',
@@ -161,6 +166,16 @@ export const API_ERRORS = {
     status: 409,
     title: 'The project would be left without an owner',
     description: 'Make somebody else an owner first, or delete the project.',
+  },
+  last_operator: {
+    status: 409,
+    title: 'The installation would be left without an operator',
+    description: 'Make somebody else an operator first, whose account is not disabled.',
+  },
+  person_disabled: {
+    status: 409,
+    title: 'The account is disabled',
+    description: 'Enable it first: `berth people set <person> --enable`.',
   },
   already_member: {
     status: 409,

@@ -43,6 +43,9 @@ export const MAX_REFERRERS_SHOWN = 50
 export const DEFAULT_INVITATION_SECONDS = 7 * 24 * 3600
 export const MAX_INVITATION_SECONDS = 30 * 24 * 3600
 
+/** How long a link that sets a new password works, in seconds: one day. */
+export const PASSWORD_RESET_SECONDS = 24 * 3600
+
 /** Longest text that is looked at as the secret of an invitation, in characters. */
 export const MAX_INVITATION_TOKEN_LENGTH = 256
 

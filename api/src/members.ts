@@ -37,7 +37,7 @@ export const memberPage = pageOf('MemberPage', member)
 
 export const memberUpdate = z.strictObject({ role }).meta({ id: 'MemberUpdate' })
 
-const revokedKeys = z
+export const revokedKeys = z
   .array(z.string())
   .describe("Ids of the person's own API keys that ended with this. No replica accepts them any more.")
 

@@ -26,6 +26,7 @@ import {
 import { HOUSEKEEPING_OPERATIONS } from './housekeeping-operations.ts'
 import { MEMBER_OPERATIONS } from './member-operations.ts'
 import type { Operation } from './operation.ts'
+import { PERSON_OPERATIONS } from './person-operations.ts'
 import { pageQuery } from './paging.ts'
 import {
   project,
@@ -103,6 +104,7 @@ export const OPERATIONS = {
     access: SIGNED_IN,
   },
   ...ACCOUNT_OPERATIONS,
+  ...PERSON_OPERATIONS,
 
   'projects.list': {
     method: 'GET',

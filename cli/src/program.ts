@@ -12,6 +12,8 @@ import { defineContexts } from './commands/contexts.ts'
 import { defineLogin } from './commands/login.ts'
 import { defineMaintenance } from './commands/maintenance.ts'
 import { defineManifests } from './commands/manifests.ts'
+import { definePasskeys } from './commands/passkeys.ts'
+import { definePeople } from './commands/people.ts'
 import { definePolicies } from './commands/policies.ts'
 import { defineProjects } from './commands/projects.ts'
 import { defineRegions } from './commands/regions.ts'
@@ -36,6 +38,8 @@ const DEFINITIONS = [
   defineContexts,
   defineSessions,
   defineTokens,
+  definePasskeys,
+  definePeople,
   defineProjects,
   defineMembers,
   defineInvitations,

@@ -101,6 +101,7 @@ function describeRemoval(message: string): (removed: MemberRemoved) => string[] 
   return ({ revokedKeys }) => [message, ...endedKeys(revokedKeys)]
 }
 
-function endedKeys(ids: readonly string[]): string[] {
+/** Which keys ended with a change, for people. */
+export function endedKeys(ids: readonly string[]): string[] {
   return ids.length === 0 ? [] : [`Their keys ended, everywhere: ${ids.join(', ')}.`]
 }

@@ -6,6 +6,7 @@ import { manifestHandlers } from './manifests/routes.ts'
 import { memberHandlers } from './members/routes.ts'
 import { invitationHandlers } from './invitations/routes.ts'
 import { namespaceHandlers } from './namespaces/routes.ts'
+import { personHandlers } from './people/routes.ts'
 import { personalTokenHandlers } from './personal-tokens/routes.ts'
 import { policyHandlers } from './policies/routes.ts'
 import { projectHandlers } from './projects/routes.ts'
@@ -30,6 +31,7 @@ export const HANDLERS: Handlers = {
   ...whoamiHandlers,
   ...sessionHandlers,
   ...personalTokenHandlers,
+  ...personHandlers,
   ...projectHandlers,
   ...memberHandlers,
   ...invitationHandlers,

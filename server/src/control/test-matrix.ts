@@ -36,6 +36,10 @@ export const MATRIX: Readonly<Record<OperationId, MatrixRow>> = {
   'passkeys.list': to('a person'),
   'passkeys.delete': confirmed('a person'),
 
+  'people.list': to('an operator'),
+  'people.update': confirmed('an operator'),
+  'people.resetPassword': confirmed('an operator'),
+
   'projects.list': to('anyone signed in'),
   'projects.create': to('who may create projects'),
   'projects.show': to('viewer'),
@@ -159,6 +163,7 @@ export const PARAMS: Readonly<Record<string, string>> = {
 /** Bodies that pass the validation, of operations that need something in them. */
 export const BODIES: Partial<Record<OperationId, object>> = {
   'personalTokens.create': { name: 'matrix' },
+  'people.update': { isOperator: false },
   'projects.create': { name: 'Made by the matrix' },
   'projects.update': { name: 'Named by the matrix' },
   'members.update': { role: 'viewer' },
@@ -197,12 +202,13 @@ export const OTHER_ROUTES: Readonly<Record<string, { readonly GET?: number; read
   // Have a secret in the link, which is missing here.
   '/setup': { GET: 403, POST: 403 },
   '/invitation': { GET: 404, POST: 403 },
+  '/password-reset': { GET: 404, POST: 403 },
   // Begin and end sessions; a form that no page sent is refused.
   '/sign-in': { GET: 200, POST: 403 },
   '/sign-in/sso': { GET: 303 },
   '/sign-out': { POST: 403 },
   // Ask for a session.
-  '/account': { GET: 303 },
+  '/account': { GET: 303, POST: 403 },
   '/confirm': { GET: 303, POST: 403 },
   '/device': { GET: 303, POST: 403 },
   // Sign-ins of devices and passkeys, and the way back from single sign-on.

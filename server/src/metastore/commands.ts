@@ -22,6 +22,8 @@ import { projectKeyCommands } from './queries/project-key.ts'
 import { passkeyCommands } from './queries/passkey.ts'
 import { peopleRecordCommands } from './queries/people-record.ts'
 import { personCommands } from './queries/person.ts'
+import { passwordCommands } from './queries/password.ts'
+import { personUpkeepCommands } from './queries/person-upkeep.ts'
 import { personSessionCommands } from './queries/person-session.ts'
 import { personalTokenCommands } from './queries/personal-token.ts'
 import { invitationCommands } from './queries/invitation.ts'
@@ -70,6 +72,8 @@ export const controlCommands: readonly AnyCommand[] = [
   ...personSessionCommands,
   ...personCommands,
   ...peopleRecordCommands,
+  ...personUpkeepCommands,
+  ...passwordCommands,
   ...passkeyCommands,
   ...projectKeyCommands,
   ...registryCommands,

@@ -13,6 +13,7 @@ export interface PeopleTables {
   user_session: UserSessionTable
   device_code: DeviceCodeTable
   personal_token: PersonalTokenTable
+  password_reset: PasswordResetTable
 }
 
 export interface UserAccountTable {
@@ -26,6 +27,9 @@ export interface UserAccountTable {
   is_operator: number
   created_at: number
   updated_at: number
+  /** Since when the account is stopped: nobody signs in with it. */
+  disabled_at: number | null
+  last_sign_in_at: number | null
 }
 
 /** A way to sign in: `provider_id` `credential` with a password, or `sso` with `account_id` `<issuer>#<subject>`. */
@@ -117,6 +121,14 @@ export interface PersonalTokenTable {
   revoked_at: number | null
   /** 1: may do what asks a session for a fresh confirmation. */
   allow_sensitive: number
+}
+
+/** A link that lets its person set a new password, once. A person has one at most. */
+export interface PasswordResetTable {
+  user_id: string
+  token_hmac: Uint8Array
+  created_at: number
+  expires_at: number
 }
 
 export type UserAccountRow = Selectable<UserAccountTable>

@@ -3,13 +3,15 @@ import type { FastifyInstance } from 'fastify'
 import { AUTH_PATHS } from '../people/auth-routes.ts'
 import type { People } from '../people/people.ts'
 import type { ControlRuntime } from '../runtime.ts'
-import { showAccount } from './account.ts'
+import { showAccount, submitAccount } from './account.ts'
 import { showConfirm, submitConfirm } from './confirm.ts'
 import { showDevice, submitDevice } from './device.ts'
 import { INVITATION_PATH } from '../invitations/service.ts'
+import { PASSWORD_RESET_PATH } from '../people/service.ts'
 import { showInvitation, submitInvitation } from './invitation.ts'
 import { renderLanding } from './landing.ts'
 import { type PageRoute, registerPageRoutes, sendHtml } from './page.ts'
+import { showPasswordReset, submitPasswordReset } from './password-reset.ts'
 import { showSetup, submitSetup } from './setup.ts'
 import { showSignIn, startSso, submitSignIn, submitSignOut } from './sign-in.ts'
 
@@ -25,6 +27,7 @@ export const PUBLIC_PATHS: Readonly<Record<string, string>> = {
   '/device': 'asks for a session that was confirmed lately',
   '/account': 'asks for a session',
   '/invitation': 'has a token of its own, which works once',
+  '/password-reset': 'has a token of its own, which works once',
   ...AUTH_PATHS,
 }
 
@@ -35,7 +38,13 @@ const PAGES: readonly PageRoute[] = [
   { path: '/sign-out', route: 'sign_out', submit: submitSignOut },
   { path: '/confirm', route: 'confirm', show: showConfirm, submit: submitConfirm },
   { path: '/device', route: 'device', show: showDevice, submit: submitDevice },
-  { path: '/account', route: 'account', show: showAccount },
+  { path: '/account', route: 'account', show: showAccount, submit: submitAccount },
+  {
+    path: PASSWORD_RESET_PATH,
+    route: 'password_reset',
+    show: showPasswordReset,
+    submit: submitPasswordReset,
+  },
   { path: INVITATION_PATH, route: 'invitation', show: showInvitation, submit: submitInvitation },
 ]
 

@@ -64,6 +64,7 @@ const SSO_MESSAGES: Readonly<Record<string, string>> = {
   email_not_verified: 'Your e-mail address is not verified there. Verify it, then try again.',
   domain_not_allowed: 'Your e-mail address is not in a domain that may sign in here.',
   signup_disabled: 'You have no account here yet. Ask for an invitation.',
+  account_disabled: 'Your account is disabled. Ask an operator.',
   access_denied: 'The sign-in was cancelled.',
   account_not_linked: 'The sign-in could not be connected with your account. Ask an operator.',
 }

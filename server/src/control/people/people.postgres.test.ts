@@ -4,6 +4,7 @@ import { openPostgresTestConsole } from '../../../../test/support/console/stack.
 import { type Postgres, startPostgres } from '../../../../test/support/servers/postgres.ts'
 import { describeAccount } from './account-contract.ts'
 import { describeSignIn } from './sign-in-contract.ts'
+import { describeUpkeep } from './upkeep-contract.ts'
 
 let server: Postgres
 
@@ -16,3 +17,4 @@ const open = async () => openPostgresTestConsole(await server.createDatabase())
 
 describeSignIn('PostgreSQL', open)
 describeAccount('PostgreSQL', open)
+describeUpkeep('PostgreSQL', open)

@@ -1,4 +1,5 @@
 import type { KeyObject } from 'node:crypto'
+import { APIError } from 'better-auth/api'
 import type { ControlSchema } from '../../metastore/control-schema.ts'
 import type { Database } from '../../metastore/database.ts'
 import {
@@ -62,6 +63,7 @@ export function createRecordStore(db: Database<ControlSchema>, tokenKey: KeyObje
     const table = peopleTable(model)
     const values = { ...seal(table, data), ...columnsOfInsert(table) }
     const row = await db.run(insertPeopleRecord, { table, values, audit: auditOfInsert(table, values) })
+    if (row === null) throw new APIError('FORBIDDEN', { message: 'The account is disabled.' })
     return unseal(table, row, data)
   }
 

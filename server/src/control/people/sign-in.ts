@@ -19,7 +19,8 @@ export function normalizeEmail(email: string): string {
 
 /**
  * Signs a person in with their password. An address that nobody has costs the same work. Raises `rate_limited` before any
- * work is done when this address of the network failed too often at this account; others are not locked out.
+ * work is done when this address of the network failed too often at this account; others are not locked out. `forbidden`: the password
+ * is right, but the account is disabled.
  */
 export async function signInWithPassword(
   { runtime, people, facts }: SignInContext,
@@ -39,6 +40,8 @@ export async function signInWithPassword(
   if (!answer.ok) {
     const person = await loadPersonByEmail(runtime.db.reader, email)
     await noteFailure({ runtime, facts }, person?.id ?? null, 'password')
+    // The password was right then: a wrong one is answered with another status.
+    if (answer.status === 403) throw new ApiError('forbidden', 'The account is disabled. Ask an operator.')
     return { ok: false }
   }
   await people.passwordFailures.forget(account, facts.address)

@@ -2,7 +2,7 @@ import { ApiError } from '@berth/api/errors'
 import { betterAuth } from 'better-auth/minimal'
 import { genericOAuth } from 'better-auth/plugins/generic-oauth'
 import { decodeJwt } from 'jose'
-import { hasCredential } from '../../metastore/queries/person.ts'
+import { hasCredential, loadPerson } from '../../metastore/queries/person.ts'
 import type { ControlRuntime } from '../runtime.ts'
 import { setConfirmedAt } from './auth-change.ts'
 import { commonOptions } from './auth.ts'
@@ -91,6 +91,8 @@ async function refusalOf(
   if (emailVerified !== true || typeof email !== 'string') return { error: 'email_not_verified' }
   const domain = email.slice(email.lastIndexOf('@') + 1).toLowerCase()
   if (domains.length > 0 && !domains.includes(domain)) return { error: 'domain_not_allowed' }
+  const known = id === undefined ? null : await loadPerson(db.reader, id)
+  if (known !== null && known.disabled_at !== null) return { error: 'account_disabled' }
   // The address connects an account once. Afterwards the subject counts: a later owner of the address is somebody else.
   if (source.action === 'link-account' && (await hasCredential(db.reader, id ?? '', SSO_PROVIDER))) {
     return { error: 'account_not_linked' }

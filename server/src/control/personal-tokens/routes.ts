@@ -60,7 +60,7 @@ export const personalTokenHandlers: HandlersOf<
       limit: MAX_PERSONAL_TOKENS,
     }
     const outcome = await runtime.db.run(createPersonalToken, { token, origin: origin() })
-    if (!outcome.ok) throw new ApiError('too_many_tokens')
+    if (!outcome.ok) throw new ApiError(outcome.reason === 'disabled' ? 'unauthenticated' : 'too_many_tokens')
     return { ...toPersonalToken(outcome.token, nowMs), token: minted.text }
   },
   'personalTokens.revoke': async ({ runtime, principal, origin }, { params }) => {

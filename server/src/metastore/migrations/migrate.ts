@@ -6,6 +6,7 @@ import { up as controlWebhooks } from './control/0008-webhooks.ts'
 import { up as controlAuditChain } from './control/0007-audit-chain.ts'
 import { up as controlRegions } from './control/0009-regions.ts'
 import { up as controlTokenRights } from './control/0011-token-rights.ts'
+import { up as controlPeopleUpkeep } from './control/0010-people-upkeep.ts'
 import { up as controlFirst } from './control/0001-first.ts'
 import { up as controlPeople } from './control/0002-people.ts'
 import { up as controlTrustRules } from './control/0005-trust-rules.ts'
@@ -36,6 +37,7 @@ export const MIGRATIONS: Readonly<Record<DatabaseKind, readonly Migration[]>> = 
     { name: '0007-audit-chain', up: controlAuditChain },
     { name: '0008-webhooks', up: controlWebhooks },
     { name: '0009-regions', up: controlRegions },
+    { name: '0010-people-upkeep', up: controlPeopleUpkeep },
     { name: '0011-token-rights', up: controlTokenRights },
   ],
   region: [

@@ -141,6 +141,13 @@ async function projectIsLive(tx: Kysely<ControlSchema>, projectId: string): Prom
 
 async function memberMayHave(tx: Kysely<ControlSchema>, key: NewApiKey): Promise<boolean> {
   if (key.userId === undefined || key.userId === null) return true
+  const person = tx
+    .selectFrom('user_account')
+    .select('id')
+    .where('id', '=', key.userId)
+    .where('disabled_at', 'is', null)
+  // Held until the transaction ends: who disables the account waits, and then ends this key, too.
+  if ((await lockForShare(person, dialectOf(tx)).executeTakeFirst()) === undefined) return false
   const member = await tx
     .selectFrom('project_member')
     .select('role')
@@ -285,7 +292,7 @@ export const endApiKeyOverlap = defineCommand<ControlSchema, ApiKeyTarget, ApiKe
 
 /**
  * Ends the keys of a member's own that can do more than `keyActions`. Part of the transaction that changes the
- * membership. `seq`: the access change to wait for, also for keys that ended like this before; null when there is none.
+ * membership, or disables the account. `seq`: the access change to wait for, also for keys that ended like this before; null when there is none.
  */
 export async function revokeKeysOfMember(
   tx: Kysely<ControlSchema>,
@@ -294,11 +301,14 @@ export async function revokeKeysOfMember(
     userId,
     keyActions,
     origin,
+    because = 'membership',
   }: {
     readonly projectId: string
     readonly userId: string
     readonly keyActions: readonly string[]
     readonly origin: ChangeOrigin
+    /** For the audit log. */
+    readonly because?: 'membership' | 'disabled'
   },
 ): Promise<{ readonly revokedKeys: readonly string[]; readonly seq: number | null }> {
   const keys = await tx
@@ -322,7 +332,7 @@ export async function revokeKeysOfMember(
       projectId,
       action: 'api_key.revoke',
       target: key.id,
-      detail: { name: key.name, because: 'membership' },
+      detail: { name: key.name, because },
     })
     seq = await publishAccessChange(tx, 'key', key.id, origin.nowMs)
     revokedKeys.push(key.id)

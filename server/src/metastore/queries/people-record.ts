@@ -10,7 +10,7 @@ import { type ChangeOrigin, type ControlAuditEntry, insertControlAuditEvent } fr
  */
 
 /** The tables that the library may read and write. */
-export type PeopleTable = Exclude<keyof PeopleTables, 'personal_token'>
+export type PeopleTable = Exclude<keyof PeopleTables, 'personal_token' | 'password_reset'>
 
 const TABLES: readonly PeopleTable[] = [
   'user_account',
@@ -87,12 +87,13 @@ export async function countPeopleRecords(
   return Number(count)
 }
 
-/** Inserts one record. */
+/** Inserts one record. Null: it is a session of somebody whose account is disabled, whichever way they signed in. */
 export const insertPeopleRecord = defineCommand<
   ControlSchema,
   { readonly table: PeopleTable; readonly values: PeopleRecord; readonly audit: RecordAudit },
-  PeopleRecord
+  PeopleRecord | null
 >('people.insert', async (tx, { table, values, audit }) => {
+  if (table === 'user_session' && !(await noteSignIn(tx, values))) return null
   const row = await untyped(tx)
     .insertInto(peopleTable(table))
     .values(values)
@@ -101,6 +102,17 @@ export const insertPeopleRecord = defineCommand<
   if (audit !== null) await insertControlAuditEvent(tx, audit.origin, audit.entry)
   return row as PeopleRecord
 })
+
+/** Locks the account, so that a sign-in comes before it is disabled, and ends with that, or after, and is refused. */
+async function noteSignIn(tx: Kysely<ControlSchema>, session: PeopleRecord): Promise<boolean> {
+  const noted = await tx
+    .updateTable('user_account')
+    .set({ last_sign_in_at: Number(session['created_at']) })
+    .where('id', '=', String(session['user_id']))
+    .where('disabled_at', 'is', null)
+    .executeTakeFirst()
+  return noted.numUpdatedRows === 1n
+}
 
 export interface RecordUpdate {
   readonly table: PeopleTable

@@ -10,7 +10,7 @@ export interface SessionWithPerson {
   readonly person: Pick<UserAccountRow, 'id' | 'email' | 'name' | 'is_operator'>
 }
 
-/** The session with this token's HMAC, in one statement. Null: there is none, or it has expired. */
+/** The session with this token's HMAC, in one statement. Null: there is none, it has expired, or the account is disabled. */
 export async function loadSessionByToken(
   reader: Kysely<ControlSchema>,
   tokenHmac: string,
@@ -23,6 +23,7 @@ export async function loadSessionByToken(
     .select(['user_account.email', 'user_account.name', 'user_account.is_operator'])
     .where('user_session.token_hmac', '=', tokenHmac)
     .where('user_session.expires_at', '>', nowMs)
+    .where('user_account.disabled_at', 'is', null)
     .executeTakeFirst()
   if (row === undefined) return null
   const { email, name, is_operator, ...session } = row
@@ -100,15 +101,25 @@ export const endOtherSessions = defineCommand<
   ControlSchema,
   { readonly userId: string; readonly keepId: string | null; readonly origin: ChangeOrigin },
   { readonly ended: number }
->('session.end_others', async (tx, { userId, keepId, origin }) => {
+>('session.end_others', async (tx, { userId, keepId, origin }) => ({
+  ended: await endSessionsOf(tx, userId, keepId, origin),
+}))
+
+/** The same inside a transaction of something else. */
+export async function endSessionsOf(
+  tx: Kysely<ControlSchema>,
+  userId: string,
+  keepId: string | null,
+  origin: ChangeOrigin,
+): Promise<number> {
   let query = tx.deleteFrom('user_session').where('user_id', '=', userId)
   if (keepId !== null) query = query.where('id', '!=', keepId)
   const rows = await query.returningAll().execute()
   for (const row of rows) await noteEnd(tx, row, origin)
   // What was approved and not fetched yet would become a session right afterwards.
   await tx.deleteFrom('device_code').where('user_id', '=', userId).where('status', '=', 'approved').execute()
-  return { ended: rows.length }
-})
+  return rows.length
+}
 
 async function noteEnd(tx: Kysely<ControlSchema>, row: UserSessionRow, origin: ChangeOrigin): Promise<void> {
   await insertControlAuditEvent(tx, origin, {

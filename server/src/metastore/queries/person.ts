@@ -84,6 +84,8 @@ export async function insertPerson(
       email_verified: 1,
       image: null,
       is_operator: person.isOperator ? 1 : 0,
+      disabled_at: null,
+      last_sign_in_at: null,
       ...times,
     })
     .onConflict((conflict) => conflict.column('email').doNothing())

@@ -1,6 +1,7 @@
 import type { Kysely } from 'kysely'
 import type { ControlSchema } from '../control-schema.ts'
 import { defineCommand } from '../database.ts'
+import { dialectOf, lockForShare } from '../dialect.ts'
 import type { PersonalTokenRow } from '../people-tables.ts'
 import { type ChangeOrigin, insertControlAuditEvent } from './control-audit.ts'
 import type { CreatedPlace, SessionWithPerson } from './person-session.ts'
@@ -11,7 +12,7 @@ export interface TokenWithPerson {
   readonly person: SessionWithPerson['person']
 }
 
-/** A token with its person, in one statement, in whatever state it is. Null: there is none with this id. */
+/** A token with its person, in one statement, in whatever state it is. Null: none has this id, or the account is disabled. */
 export async function loadTokenWithPerson(
   reader: Kysely<ControlSchema>,
   id: string,
@@ -22,6 +23,7 @@ export async function loadTokenWithPerson(
     .selectAll('personal_token')
     .select(['user_account.email', 'user_account.name as person_name', 'user_account.is_operator'])
     .where('personal_token.id', '=', id)
+    .where('user_account.disabled_at', 'is', null)
     .executeTakeFirst()
   if (row === undefined) return null
   const { email, person_name, is_operator, ...token } = row
@@ -68,14 +70,22 @@ export interface NewPersonalToken {
 
 export type TokenCreation =
   | { readonly ok: true; readonly token: PersonalTokenRow }
-  | { readonly ok: false; readonly reason: 'too_many' }
+  | { readonly ok: false; readonly reason: 'too_many' | 'disabled' }
 
-/** Creates a personal access token. */
+/** Creates a personal access token. `disabled`: the account was disabled meanwhile. */
 export const createPersonalToken = defineCommand<
   ControlSchema,
   { readonly token: NewPersonalToken; readonly origin: ChangeOrigin },
   TokenCreation
 >('personal_token.create', async (tx, { token, origin }) => {
+  const person = tx
+    .selectFrom('user_account')
+    .select('id')
+    .where('id', '=', token.userId)
+    .where('disabled_at', 'is', null)
+  // Held until the transaction ends: who disables the account waits, and then ends this token, too.
+  const enabled = await lockForShare(person, dialectOf(tx)).executeTakeFirst()
+  if (enabled === undefined) return { ok: false, reason: 'disabled' }
   const active = await listPersonalTokens(tx, token.userId, {
     activeAt: origin.nowMs,
     after: null,
@@ -143,6 +153,29 @@ export const revokePersonalToken = defineCommand<
     .executeTakeFirst()
   return before ?? null
 })
+
+/** Revokes all of a person's tokens, inside a transaction of something else. */
+export async function revokeTokensOf(
+  tx: Kysely<ControlSchema>,
+  userId: string,
+  origin: ChangeOrigin,
+): Promise<void> {
+  const revoked = await tx
+    .updateTable('personal_token')
+    .set({ revoked_at: origin.nowMs })
+    .where('user_id', '=', userId)
+    .where('revoked_at', 'is', null)
+    .returning(['id', 'name'])
+    .execute()
+  for (const { id, name } of revoked) {
+    await insertControlAuditEvent(tx, origin, {
+      projectId: null,
+      action: 'personal_token.revoke',
+      target: id,
+      detail: { person: userId, name, because: 'disabled' },
+    })
+  }
+}
 
 /** Notes the last use of a token. */
 export const notePersonalTokenUse = defineCommand<
