@@ -9,6 +9,7 @@ const fileLimitLines = 400
 
 /** Files above the limit, each with the reason why it is better in one piece. */
 const longFiles: Record<string, string> = {
+  'api/src/errors.ts': 'a table: every error code of the console in one place',
   'api/src/operations.ts': 'a table: every operation of the console in one place, a few plain lines each',
 }
 
@@ -22,8 +23,7 @@ const vagueTypes = /\b(?:class|interface|type|function|const) +\w*(?:Manager|Hel
 
 const files = listFiles()
 const sources = files.filter((name) => /\.(ts|tsx|js|mjs)$/.test(name) && !name.startsWith('docs/'))
-const tests = (name: string): boolean =>
-  name.endsWith('.test.ts') || name.endsWith('/contract.ts') || name.startsWith('test/')
+const tests = (name: string): boolean => /(\.test|[/-]contract)\.ts$/.test(name) || name.startsWith('test/')
 
 test('no source file is longer than its limit, unless it is listed with a reason', () => {
   const long = sources.filter((name) => !tests(name) && lineCount(name) > fileLimitLines)
