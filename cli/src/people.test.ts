@@ -156,7 +156,7 @@ test('a personal access token is created, used, listed and revoked', async () =>
   assert.match(await ok(['whoami'], { env }), /By: +personal access token/)
   assert.match(
     await ok(['tokens', 'list']),
-    new RegExp(`${id} +ci +active +just now +just now +in \\d+ (days|months)`),
+    new RegExp(`${id} +ci +active +no +just now +just now +in \\d+ (days|months)`),
   )
   assert.match(await ok(['tokens', 'revoke', id, '--yes']), /Revoked the token "ci"/)
   assert.equal((await berth(['whoami'], { env })).code, 4)
