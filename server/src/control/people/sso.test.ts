@@ -228,3 +228,16 @@ test('an issuer that is away stops nobody else, and works again when it is back'
     await other.close()
   }
 })
+
+test('whose account is disabled does not get in, and is told so', async () => {
+  provider.person = { ...GRACE, sub: 'dina', email: 'dina@example.org' }
+  const { browser } = await visit()
+  const user = String((await me(browser))?.['id'])
+  await opened.client.call('people.update', { params: { user }, body: { disabled: true } })
+  assert.equal(await me(browser), null)
+  const refused = await visit()
+  assert.match((await refused.browser.get(refused.location)).html, /account is disabled/)
+  assert.equal(await me(refused.browser), null)
+  await opened.client.call('people.update', { params: { user }, body: { disabled: false } })
+  assert.equal((await me((await visit()).browser))?.['id'], user)
+})
