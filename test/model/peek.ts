@@ -65,10 +65,12 @@ function request(
   }
 }
 
+const UUID = /[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}/g
+
 /** Everything of an answer but what differs between any two: times, request ids, the name that was asked for. */
 function comparable({ status, headers, body }: Answer, namespace: string): unknown {
   const { date: _date, ...rest } = headers
   const named = Object.entries(rest).filter(([name]) => name !== 'x-request-id')
-  const text = body.toString('utf8').replaceAll(namespace, '<namespace>')
+  const text = body.toString('utf8').replaceAll(namespace, '<namespace>').replaceAll(UUID, '<request id>')
   return { status, headers: JSON.stringify(named).replaceAll(namespace, '<namespace>'), text }
 }

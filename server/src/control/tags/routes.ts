@@ -5,6 +5,7 @@ import { z } from 'zod'
 import {
   listTagHistory,
   listTagsWithManifests,
+  loadTagVersionWithManifest,
   loadTagWithManifest,
   type TagHistoryEntry,
   type TagWithManifest,
@@ -70,8 +71,14 @@ export const tagHandlers: HandlersOf<
   },
   'tags.undelete': async (context, { params, query, body }) => {
     const found = await findRepository(context, params.repository, query.region)
-    await undeleteTag(context, found, params.tag, body.version ?? null)
-    return loadTag(found, params.tag)
+    const digest = await undeleteTag(context, found, params.tag, body.version ?? null)
+    const { reader } = found.region.db
+    const row = await loadTagWithManifest(reader, found.row.id, params.tag)
+    if (row?.digest === digest) return describeTag(found, row)
+    // Somebody has changed it meanwhile. The answer is what was done.
+    const restored = await loadTagVersionWithManifest(reader, found.row.id, { name: params.tag, digest })
+    if (restored === null) throw new ApiError('tag_not_found')
+    return describeTag(found, restored)
   },
 }
 
@@ -79,6 +86,12 @@ async function loadTag(found: FoundRepository, name: string): Promise<TagDetail>
   const { reader } = found.region.db
   const row = await loadTagWithManifest(reader, found.row.id, name)
   if (row === null) throw new ApiError('tag_not_found')
+  return describeTag(found, row)
+}
+
+async function describeTag(found: FoundRepository, row: TagWithManifest): Promise<TagDetail> {
+  const { reader } = found.region.db
+  const { name } = row
   const repositoryId = found.row.id
   const pulls = await loadLastPulls(reader, repositoryId, [name])
   const keptBy = await loadNeed(reader, repositoryId, row.digest, { exceptTags: new Set([name]) })

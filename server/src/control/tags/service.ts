@@ -10,7 +10,7 @@ import { type FoundRepository, writeContext } from '../repositories/find-reposit
 const HISTORY_LOOKED_AT = 2
 
 /**
- * Points a tag at an earlier version again. Without a version the tag must be deleted now, and gets what it pointed at
+ * Points a tag at an earlier version again; answers the digest that it points at then. Without a version the tag must be deleted now, and gets what it pointed at
  * last. Takes the manifest out of the trash if need be.
  * Raises `tag_not_found`, `not_in_trash`, `manifest_not_found`, `manifest_incomplete`, `quota_exceeded`, `trash_full`,
  * `tag_immutable`.
@@ -20,7 +20,7 @@ export async function undeleteTag(
   found: FoundRepository,
   tag: string,
   version: number | null,
-): Promise<void> {
+): Promise<string> {
   const { region, row } = found
   const entry = version === null ? await lastBeforeDeletion(found, tag) : await versionOf(found, tag, version)
   const { digest } = entry
@@ -35,7 +35,7 @@ export async function undeleteTag(
   }
   if (entry.manifest_deleted_at !== null) {
     await restoreManifest(context, found, digest, [tag])
-    return
+    return digest
   }
   const outcome = await region.db.run(restoreTag, {
     ...(await writeContext(context, region)),
@@ -47,7 +47,7 @@ export async function undeleteTag(
     onlyIfDeleted: version === null,
     immutable: found.immutable,
   })
-  if (outcome.ok) return
+  if (outcome.ok) return digest
   if (outcome.reason === 'not_deleted') throw notDeleted(tag)
   if (outcome.reason === 'immutable_tag') throw immutableTag(tag)
   throw new ApiError(outcome.reason === 'no_manifest' ? 'manifest_not_found' : 'repository_not_found')

@@ -154,6 +154,38 @@ export async function loadTagWithManifest(
   return row ?? null
 }
 
+/** The newest version of a tag that pointed at this manifest, whatever the tag points at now. Null: there is none. */
+export async function loadTagVersionWithManifest(
+  reader: Kysely<RegionSchema>,
+  repositoryId: number,
+  version: { readonly name: string; readonly digest: string },
+): Promise<TagWithManifest | null> {
+  const row = await reader
+    .selectFrom('tag_history')
+    .innerJoin('manifest', (join) =>
+      join
+        .onRef('manifest.repository_id', '=', 'tag_history.repository_id')
+        .onRef('manifest.digest', '=', 'tag_history.digest'),
+    )
+    .select([
+      'tag_history.repository_id',
+      'tag_history.tag as name',
+      'manifest.digest',
+      'tag_history.version',
+      'tag_history.at as updated_at',
+      'manifest.media_type',
+      'manifest.artifact_type',
+      'manifest.size_bytes',
+    ])
+    .where('tag_history.repository_id', '=', repositoryId)
+    .where('tag_history.tag', '=', version.name)
+    .where('tag_history.digest', '=', version.digest)
+    .orderBy('tag_history.version', 'desc')
+    .limit(1)
+    .executeTakeFirst()
+  return row ?? null
+}
+
 export type TagHistoryEntry = TagHistoryRow & {
   /** Null: the version is a deletion, or the manifest is gone. */
   readonly manifest_exists: number | null
