@@ -70,19 +70,6 @@ export function createWebhookDispatcher(options: DispatcherOptions): WebhookDisp
     return held
   }
 
-  async function enqueueAll(signal: AbortSignal): Promise<void> {
-    for (const source of options.sources) {
-      try {
-        for (let step = 0; step < STEPS_PER_RUN && !signal.aborted; step += 1) {
-          if (!(await enqueueEvents(db, source, options.consoleUrl))) break
-        }
-      } catch (error) {
-        // A region that cannot be reached must not stop the events of the others.
-        log.warn({ err: error, source: source.name }, 'events could not be read for webhooks')
-      }
-    }
-  }
-
   async function beginAttempts(now: number): Promise<void> {
     const room = MAX_IN_FLIGHT - inFlight.size
     if (room <= 0 || !(await hasDueDeliveries(db.reader, now))) return
@@ -118,7 +105,7 @@ export function createWebhookDispatcher(options: DispatcherOptions): WebhookDisp
     async run(signal) {
       const now = await nowMs()
       if (!(await isLeader(now))) return
-      await enqueueAll(signal)
+      await enqueueAll(options, signal)
       if (!signal.aborted) await beginAttempts(await nowMs())
     },
     settle,
@@ -130,6 +117,22 @@ export function createWebhookDispatcher(options: DispatcherOptions): WebhookDisp
         log.warn({ err: error }, 'the lease of the webhooks was not given back')
       })
     },
+  }
+}
+
+async function enqueueAll(
+  { db, sources, consoleUrl, log }: DispatcherOptions,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const source of sources) {
+    try {
+      for (let step = 0; step < STEPS_PER_RUN && !signal.aborted; step += 1) {
+        if (!(await enqueueEvents(db, source, consoleUrl))) break
+      }
+    } catch (error) {
+      // A region that cannot be reached must not stop the events of the others.
+      log.warn({ err: error, source: source.name }, 'events could not be read for webhooks')
+    }
   }
 }
 
