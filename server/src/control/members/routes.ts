@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { listMembers } from '../../metastore/queries/member.ts'
 import { decodeCursor, pageOfRows } from '../cursor.ts'
 import type { HandlersOf } from '../handler.ts'
+import { refuseTokens } from '../principal.ts'
 import { changeMemberRole, memberTarget, removeMember, toMember } from './service.ts'
 
 const place = z.object({ createdAt: z.int(), userId: z.string() })
@@ -18,8 +19,10 @@ export const memberHandlers: HandlersOf<
       userId: row.user_id,
     }))
   },
-  'members.update': (context, { params, body }) =>
-    changeMemberRole(context.runtime, memberTarget(context, params.user, context.origin()), body.role),
+  'members.update': async (context, { params, body }) => {
+    if (body.role === 'owner') refuseTokens(context.principal)
+    return changeMemberRole(context.runtime, memberTarget(context, params.user, context.origin()), body.role)
+  },
   'members.remove': (context, { params }) =>
     removeMember(context.runtime, memberTarget(context, params.user, context.origin()), 'member.remove'),
   'members.leave': async ({ runtime, project, principal, origin }) => {

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { listPeople } from '../../metastore/queries/person-upkeep.ts'
 import { decodeCursor, pageOfRows } from '../cursor.ts'
 import type { HandlersOf } from '../handler.ts'
+import { refuseTokens } from '../principal.ts'
 import { createPasswordReset, toPerson, updatePerson } from './service.ts'
 
 const place = z.object({ createdAt: z.int(), id: z.string() })
@@ -15,8 +16,13 @@ export const personHandlers: HandlersOf<'people.list' | 'people.update' | 'peopl
       id: person.id,
     }))
   },
-  'people.update': ({ runtime, origin }, { params, body }) =>
-    updatePerson(runtime, params.user, body, origin()),
-  'people.resetPassword': ({ runtime, origin }, { params }) =>
-    createPasswordReset(runtime, params.user, origin()),
+  'people.update': async ({ runtime, principal, origin }, { params, body }) => {
+    // What it gives outlives the token.
+    if (body.isOperator === true) refuseTokens(principal)
+    return updatePerson(runtime, params.user, body, origin())
+  },
+  'people.resetPassword': async ({ runtime, principal, origin }, { params }) => {
+    refuseTokens(principal)
+    return createPasswordReset(runtime, params.user, origin())
+  },
 }

@@ -144,6 +144,24 @@ export function describeUpkeep(name: string, open: () => Promise<TestConsole>): 
       await assert.rejects(client.call('people.list', {}), fails('forbidden'))
     })
 
+    test('no personal access token makes operators or owners, or gives somebody a new password', async () => {
+      const [ola, mate] = [await addPerson(opened, 'Ola'), await addPerson(opened, 'Mate')]
+      await update(ola.userId, { isOperator: true })
+      await opened.client.call('projects.create', { body: { name: 'Dock', namespace: 'dock' } })
+      await addMember(opened, 'dock', mate, 'developer')
+      const client = clientOf(await makeToken(opened, ola))
+      const params = { user: mate.userId }
+      await client.call('people.list', {})
+      await assert.rejects(
+        client.call('people.update', { params, body: { isOperator: true } }),
+        fails('forbidden'),
+      )
+      await assert.rejects(client.call('people.resetPassword', { params }), fails('forbidden'))
+      const member = { params: { project: 'dock', ...params }, body: { role: 'owner' as const } }
+      await assert.rejects(client.call('members.update', member), fails('forbidden'))
+      await update(ola.userId, { isOperator: false })
+    })
+
     test('disabling ends sessions, tokens and keys of the person, and nothing of it comes back', async () => {
       const dora = await addWithPassword('Dora')
       await opened.client.call('projects.create', { body: { name: 'Den', namespace: 'den' } })
