@@ -37,8 +37,9 @@ export async function show(
   const lines = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`)
   const connection = await openRawConnection(port)
   try {
-    connection.send(`${probe.method} ${probe.target} HTTP/1.1\r\n${lines.join('')}\r\n`)
-    connection.send(body)
+    // At once: whether the body has come already decides whether a refusal closes the connection.
+    const head = Buffer.from(`${probe.method} ${probe.target} HTTP/1.1\r\n${lines.join('')}\r\n`, 'latin1')
+    connection.send(Buffer.concat([head, body]))
     const answer = await connection.readAnswer(probe.method)
     const kept = [...answer.headers].filter(([name]) => name !== 'date' && name !== 'x-request-id')
     return {
