@@ -78,6 +78,8 @@ export const CLAIM_RENEW_MS = 5 * SECOND_MS
 /** Manifests above the first size share this much memory while they are received, and wait this long for their turn. */
 export const SMALL_MANIFEST_BYTES = 64 * KIB
 export const MANIFEST_BODIES_BUDGET_BYTES = 64 * MIB
+/** Of that, what one project may hold: senders that trickle must not keep everybody else's manifests waiting. */
+export const MANIFEST_BODIES_PER_PROJECT_BYTES = 16 * MIB
 export const MANIFEST_TURN_WAIT_MS = 30 * SECOND_MS
 
 /** See receive-buffers.ts. */

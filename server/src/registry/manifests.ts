@@ -9,12 +9,10 @@ import { deleteManifest } from '../metastore/queries/delete-manifest.ts'
 import { type ManifestTarget, pushManifest, type PushManifestResult } from '../metastore/queries/manifest.ts'
 import { deleteTag } from '../metastore/queries/tag.ts'
 import { type Answer, emptyAnswer } from './answer.ts'
-import { unavailable } from './errors.ts'
 import { bodyLength, type Exchange, header } from './exchange.ts'
 import { type Grant, writeContext } from './grant.ts'
 import { cacheHeaders, entityTag, matchesEntityTag, NO_STORE } from './headers.ts'
-import { MANIFEST_TURN_WAIT_MS, SMALL_MANIFEST_BYTES } from './limits.ts'
-import { immutableTag, overQuota, quotaWarning, revoked, trashFull } from './refusals.ts'
+import { immutableTag, overQuota, quotaWarning, reservedPath, revoked, trashFull } from './refusals.ts'
 import type { ServedRegion } from './region.ts'
 import { readBody } from './request-body.ts'
 import type { RepositoryTarget } from './request.ts'
@@ -78,27 +76,9 @@ export async function putManifest(
   request: ManifestRequest & { readonly tags: readonly Tag[] },
   grant: Grant,
 ): Promise<Answer> {
-  const heldBytes = await takeTurn(region, exchange)
-  try {
-    return await receiveManifest(region, exchange, request, grant)
-  } finally {
-    region.manifestBodies.release(heldBytes)
-  }
-}
-
-/**
- * Waits until there is memory for a large manifest, and answers how much was taken. Small ones, which are nearly all,
- * never wait. Throws 503 when none becomes free in time.
- */
-async function takeTurn(region: ServedRegion, exchange: Exchange): Promise<number> {
-  const neededBytes = Math.min(bodyLength(exchange.req) ?? MAX_MANIFEST_SIZE_BYTES, MAX_MANIFEST_SIZE_BYTES)
-  if (neededBytes <= SMALL_MANIFEST_BYTES) return 0
-  try {
-    await region.manifestBodies.acquire(neededBytes, AbortSignal.timeout(MANIFEST_TURN_WAIT_MS))
-  } catch (cause) {
-    throw unavailable('too many large manifests are being pushed at once; try again soon', cause)
-  }
-  return neededBytes
+  return region.manifestTurns.take(grant.project.id, bodyLength(exchange.req), () =>
+    receiveManifest(region, exchange, request, grant),
+  )
 }
 
 async function receiveManifest(
@@ -188,6 +168,8 @@ function pushRefusal(
       return revoked(repository, 'push')
     case 'project_deleted':
       return new OciError('NAME_UNKNOWN')
+    case 'reserved':
+      return reservedPath(repository)
     case 'over_quota':
       return overQuota(result.usage, sizeBytes)
     case 'trash_full':
