@@ -63,34 +63,6 @@ export interface ProjectTable {
   was_public: Generated<number>
 }
 
-export interface ProjectMemberTable {
-  project_id: string
-  user_id: string
-  /** The project's: makes the list of a person's projects one range of an index. */
-  namespace: string
-  role: 'owner' | 'admin' | 'developer' | 'viewer'
-  created_at: number
-}
-
-export interface InvitationTable {
-  id: string
-  /** Null: to the installation. */
-  project_id: string | null
-  /** In lower case. */
-  email: string
-  /** Null: to the installation. */
-  role: 'owner' | 'admin' | 'developer' | 'viewer' | null
-  /** 1: the person becomes an operator. */
-  is_operator: number
-  token_hmac: Uint8Array
-  created_at: number
-  created_by: string
-  expires_at: number
-  accepted_at: number | null
-  accepted_by: string | null
-  revoked_at: number | null
-}
-
 export interface RegistryTable {
   id: string
   project_id: string
@@ -197,11 +169,8 @@ export interface AccessChangeTable {
 
 export type RegionRow = Selectable<RegionTable>
 export type ProjectRow = Selectable<ProjectTable>
-export type ProjectMemberRow = Selectable<ProjectMemberTable>
-export type InvitationRow = Selectable<InvitationTable>
 export type RegistryRow = Selectable<RegistryTable>
 export type ProjectKeyRow = Selectable<ProjectKeyTable>
 export type ApiKeyRow = Selectable<ApiKeyTable>
 export type TrustRuleRow = Selectable<TrustRuleTable>
 export type AccessChangeRow = Selectable<AccessChangeTable>
-export type ControlAuditEventRow = Selectable<AuditEventTable>

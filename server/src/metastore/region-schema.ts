@@ -1,4 +1,4 @@
-import type { Generated, Insertable, Selectable } from 'kysely'
+import type { Generated, Selectable } from 'kysely'
 import type { AuditChainTable, AuditEventTable, AuditSealerTable, RefusalTable } from './audit-tables.ts'
 
 /*
@@ -392,7 +392,5 @@ export type ManifestRow = Selectable<ManifestTable>
 export type TagRow = Selectable<TagTable>
 export type TagHistoryRow = Selectable<TagHistoryTable>
 export type GcTaskRow = Selectable<GcTaskTable>
-export type NewGcTask = Insertable<GcTaskTable>
 export type GcRunRow = Selectable<GcRunTable>
 export type RetentionRunRow = Selectable<RetentionRunTable>
-export type RegionAuditEventRow = Selectable<RegionAuditEventTable>

@@ -86,21 +86,6 @@ export async function reviveBlobs(
   return sizeBytes
 }
 
-/**
- * The same for one blob by its id: where a copy of a connected registry gets content that a live manifest of it waits
- * for.
- */
-export async function reviveBlob(
-  tx: Kysely<RegionSchema>,
-  projectId: string,
-  blobId: number,
-): Promise<number> {
-  if (!(await forgetIdleBlob(tx, blobId))) return 0
-  const sizeBytes = await sizeOfBlobs(tx, [blobId])
-  await changeUsage(tx, projectId, { usedBytes: sizeBytes, trashedBytes: -sizeBytes })
-  return sizeBytes
-}
-
 /** Whether the blob was idle; it is not any more. The caller counts its bytes. */
 export async function forgetIdleBlob(tx: Kysely<RegionSchema>, blobId: number): Promise<boolean> {
   return (await deleteIdle.run(tx, { blobId })) > 0

@@ -15,11 +15,6 @@ export async function listPasskeys(
   return query.orderBy('id').limit(limit).execute()
 }
 
-/** Whether a person has a passkey. */
-export async function hasPasskey(reader: Kysely<ControlSchema>, userId: string): Promise<boolean> {
-  return (await listPasskeys(reader, userId, { after: null, limit: 1 })).length > 0
-}
-
 /** Removes a person's passkey. Null: they have none with this id. */
 export const deletePasskey = defineCommand<
   ControlSchema,
