@@ -99,6 +99,7 @@ function renderWelcome(runtime: ControlRuntime, name: string, namespace: string 
 <h2>1. Log the command line in</h2>
 <p>It shows a code, which you approve in this browser.</p>
 <pre><code>berth login ${runtime.consoleUrl}</code></pre>
+<p class="hint">In a clone of Berth's repository, write <code>npm run berth --</code> for <code>berth</code>.</p>
 <h2>2. Log docker in</h2>
 <p>The first start printed an API key of the project <code>${project}</code>. To make another one:</p>
 <pre><code>${create}berth keys create laptop --project ${project}
