@@ -2,6 +2,7 @@ import { CliError } from '../cli-error.ts'
 import { type Define, leaf } from '../command.ts'
 import { parseBytes } from '../format.ts'
 import { type Io, print } from '../io.ts'
+import { PASSWORD_VARIABLE } from '../password-input.ts'
 import { readSecret } from '../secret-input.ts'
 import type { GlobalOptions } from '../session.ts'
 import { openProgress } from '../spinner.ts'
@@ -68,8 +69,7 @@ async function examinePush(io: Io, reference: string, options: PushOptions): Pro
   if (!Number.isFinite(seconds) || seconds < 0)
     throw new CliError('usage', `"${options.slow}" is no number of seconds.`)
   const password =
-    io.env['BERTH_REGISTRY_PASSWORD'] ??
-    (await readSecret(io, `Password of ${options.username} at ${origin}`))
+    io.env[PASSWORD_VARIABLE] ?? (await readSecret(io, `Password of ${options.username} at ${origin}`))
   const { checkPush } = await import('../doctor/push-check.ts')
   const say = sayer(io, options)
   const progress = await openProgress({ io, options })
