@@ -7,7 +7,7 @@ import type { Exchange } from './exchange.ts'
 import { type Grant, mountScope, writeContext } from './grant.ts'
 import { NO_STORE } from './headers.ts'
 import { MAX_MOUNT_CANDIDATES } from './limits.ts'
-import { revoked } from './refusals.ts'
+import { reservedPath, revoked } from './refusals.ts'
 import type { RepositoryTarget } from './request.ts'
 import type { RegionRuntime } from './runtime.ts'
 
@@ -36,6 +36,7 @@ export async function mount(
     leaseMs: runtime.limits.blobLeaseMs,
   })
   if (!result.ok && result.reason === 'revoked') throw revoked(repository, 'push')
+  if (!result.ok && result.reason === 'reserved') throw reservedPath(repository)
   if (!result.ok) return null
   return emptyAnswer(201, {
     Location: `/v2/${repository.name}/blobs/${digest}`,

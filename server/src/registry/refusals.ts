@@ -36,6 +36,16 @@ export function trashFull({ trashedBytes, quotaBytes }: ProjectUsage, neededByte
   })
 }
 
+/** Copies from a connected registry have come to this path since the request was allowed. */
+export function reservedPath({ path }: RepositoryTarget): OciError {
+  const [slug] = path.split('/', 1)
+  return new OciError(
+    'DENIED',
+    `"${slug}/" is reserved for what is pulled through a connected registry: push to another repository`,
+    { detail: { registry: slug } },
+  )
+}
+
 /** The project's rules say that this tag never moves. */
 export function immutableTag({ tag, digest }: { readonly tag: string; readonly digest?: string }): OciError {
   const message =

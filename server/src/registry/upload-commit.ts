@@ -6,7 +6,7 @@ import { type Answer, emptyAnswer } from './answer.ts'
 import type { Exchange } from './exchange.ts'
 import { type Grant, writeContext } from './grant.ts'
 import { NO_STORE } from './headers.ts'
-import { overQuota, quotaWarning, revoked, trashFull } from './refusals.ts'
+import { overQuota, quotaWarning, reservedPath, revoked, trashFull } from './refusals.ts'
 import type { ServedRegion } from './region.ts'
 import type { RepositoryTarget } from './request.ts'
 import type { UploadContent } from './upload-content.ts'
@@ -61,6 +61,8 @@ function commitRefusal(
       return revoked(repository, 'push')
     case 'project_deleted':
       return new OciError('NAME_UNKNOWN')
+    case 'reserved':
+      return reservedPath(repository)
     case 'over_quota':
       return overQuota(result.usage, sizeBytes)
     case 'trash_full':

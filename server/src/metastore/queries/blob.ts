@@ -5,7 +5,7 @@ import type { RegionSchema } from '../region-schema.ts'
 import { enqueueGcTask } from './gc-task.ts'
 import { prepareQuery } from './prepared-query.ts'
 import { insertRegionAudit } from './region-audit.ts'
-import { ensureRepository, lockRepositoryAt } from './repository.ts'
+import { ensureOwnRepository, lockRepositoryAt } from './repository.ts'
 import { type ProjectUsage, type QuotaRefusal, settleUsage } from './usage.ts'
 import { mayStillWrite, type WriteContext } from './write-context.ts'
 
@@ -185,7 +185,7 @@ export type CommitBlobResult =
       readonly known: boolean
       readonly usage: ProjectUsage
     }
-  | { readonly ok: false; readonly reason: 'revoked' | 'project_deleted' }
+  | { readonly ok: false; readonly reason: 'revoked' | 'project_deleted' | 'reserved' }
   | QuotaRefusal
 
 /**
@@ -197,7 +197,7 @@ export const commitBlob = defineCommand(
   async (tx: Kysely<RegionSchema>, args: CommitBlobArgs): Promise<CommitBlobResult> => {
     if (!(await mayStillWrite(tx, args))) return { ok: false, reason: 'revoked' }
     const { projectId, path, digest, nowMs } = args
-    const repositoryId = await ensureRepository(tx, projectId, path, nowMs)
+    const repositoryId = await ensureOwnRepository(tx, projectId, path, nowMs)
     const { blobId, known } = await liveBlobFor(tx, args)
     await joinRepository(tx, args, repositoryId, blobId, 'pushed')
     await insertRegionAudit(tx, {
@@ -258,7 +258,7 @@ export interface MountBlobArgs extends WriteContext {
 
 export type MountBlobResult =
   | { readonly ok: true }
-  | { readonly ok: false; readonly reason: 'revoked' | 'not_found' }
+  | { readonly ok: false; readonly reason: 'revoked' | 'not_found' | 'reserved' }
 
 /** Gives a repository a blob that another repository of the same project has. */
 export const mountBlob = defineCommand(
@@ -268,7 +268,7 @@ export const mountBlob = defineCommand(
     const { projectId, path, sourcePath, digest, nowMs } = args
     const source = await loadBlob(tx, { projectId, path: sourcePath, digest })
     if (typeof source === 'string') return { ok: false, reason: 'not_found' }
-    const repositoryId = await ensureRepository(tx, projectId, path, nowMs)
+    const repositoryId = await ensureOwnRepository(tx, projectId, path, nowMs)
     // Locked and still live: from here on garbage collection cannot take it.
     const live = await lockLiveBlob.first(tx, args)
     if (live === undefined) throw new Rollback({ ok: false, reason: 'not_found' })

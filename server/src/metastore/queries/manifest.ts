@@ -6,7 +6,7 @@ import { reviveBlobs } from './idle-blob.ts'
 import { findMovedImmutableTag, type ImmutablePatterns, type ImmutableTag } from './immutable-tag.ts'
 import { type PreparedQuery, prepareQuery } from './prepared-query.ts'
 import { insertRegionAudit } from './region-audit.ts'
-import { ensureRepository } from './repository.ts'
+import { ensureOwnRepository } from './repository.ts'
 import { writeTag } from './tag.ts'
 import { changeUsage, checkQuota, type ProjectUsage, type QuotaRefusal, type Settled } from './usage.ts'
 import { mayStillWrite, type WriteContext } from './write-context.ts'
@@ -48,7 +48,7 @@ export interface PushManifestArgs extends WriteContext, ManifestContent {
 
 export type PushManifestResult =
   | { readonly ok: true; readonly usage: ProjectUsage }
-  | { readonly ok: false; readonly reason: 'revoked' | 'project_deleted' }
+  | { readonly ok: false; readonly reason: 'revoked' | 'project_deleted' | 'reserved' }
   | QuotaRefusal
   | ({ readonly ok: false; readonly reason: 'immutable_tag' } & ImmutableTag)
   | { readonly ok: false; readonly reason: 'unknown_content'; readonly digests: readonly string[] }
@@ -69,7 +69,7 @@ export const pushManifest = defineCommand(
   async (tx: Kysely<RegionSchema>, args: PushManifestArgs): Promise<PushManifestResult> => {
     if (!(await mayStillWrite(tx, args))) return { ok: false, reason: 'revoked' }
     const { projectId, path, digest, nowMs, actor } = args
-    const repositoryId = await ensureRepository(tx, projectId, path, nowMs)
+    const repositoryId = await ensureOwnRepository(tx, projectId, path, nowMs)
 
     const present = await checkTargets(tx, repositoryId, args)
     if (!present.ok) throw new Rollback(present.result)

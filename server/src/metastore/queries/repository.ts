@@ -1,4 +1,5 @@
 import type { Kysely } from 'kysely'
+import { Rollback } from '../database.ts'
 import { dialectOf, lockForUpdate } from '../dialect.ts'
 import type { RegionSchema } from '../region-schema.ts'
 import { prepareQuery } from './prepared-query.ts'
@@ -17,11 +18,11 @@ const selectRepositoryId = prepareQuery<RegionSchema, RepositoryKey>()((db, p) =
     .where('path', '=', p('path')),
 )
 
-const lockRepositoryId = prepareQuery<RegionSchema, RepositoryKey>()((db, p) =>
+const selectLocked = prepareQuery<RegionSchema, RepositoryKey>()((db, p) =>
   lockForUpdate(
     db
       .selectFrom('repository')
-      .select('id')
+      .select(['id', 'cached_from'])
       .where('project_id', '=', p('projectId'))
       .where('path', '=', p('path')),
     dialectOf(db),
@@ -51,7 +52,7 @@ export async function lockRepositoryAt(
   projectId: string,
   path: string,
 ): Promise<number | null> {
-  return (await lockRepositoryId.first(tx, { projectId, path }))?.id ?? null
+  return (await selectLocked.first(tx, { projectId, path }))?.id ?? null
 }
 
 /** The same, but the repository is made when it does not exist. */
@@ -61,12 +62,35 @@ export async function ensureRepository(
   path: string,
   nowMs: number,
 ): Promise<number> {
-  const known = await lockRepositoryAt(tx, projectId, path)
-  if (known !== null) return known
-  const made = await insertRepository.first(tx, { projectId, path, nowMs })
-  if (made !== undefined) return made.id
+  return (await lockOrMake(tx, { projectId, path }, nowMs)).id
+}
+
+/**
+ * The same for what the project pushes. Rolls back as `reserved` when the repository holds copies from a connected
+ * registry: that may have been connected after the request was allowed.
+ */
+export async function ensureOwnRepository(
+  tx: Kysely<RegionSchema>,
+  projectId: string,
+  path: string,
+  nowMs: number,
+): Promise<number> {
+  const { id, cached_from: cachedFrom } = await lockOrMake(tx, { projectId, path }, nowMs)
+  if (cachedFrom !== null) throw new Rollback({ ok: false, reason: 'reserved' })
+  return id
+}
+
+async function lockOrMake(
+  tx: Kysely<RegionSchema>,
+  key: RepositoryKey,
+  nowMs: number,
+): Promise<{ id: number; cached_from: string | null }> {
+  const known = await selectLocked.first(tx, key)
+  if (known !== undefined) return known
+  const made = await insertRepository.first(tx, { ...key, nowMs })
+  if (made !== undefined) return { id: made.id, cached_from: null }
   // Another transaction made it after the first look and has committed by now, or the insert would still wait.
-  const other = await lockRepositoryAt(tx, projectId, path)
-  if (other === null) throw new Error('a repository disappeared while it was made')
+  const other = await selectLocked.first(tx, key)
+  if (other === undefined) throw new Error('a repository disappeared while it was made')
   return other
 }
