@@ -10,6 +10,7 @@ import { deleteManifestCommands } from './queries/delete-manifest.ts'
 import { cacheEvictionCommands } from './queries/cache-eviction.ts'
 import { cachedContentCommands } from './queries/cached-content.ts'
 import { deleteRepositoryCommands } from './queries/delete-repository.ts'
+import { displacedPersonCommands } from './queries/displaced-person.ts'
 import { deletedProjectCommands } from './queries/deleted-project.ts'
 import { gcRunCommands } from './queries/gc-run.ts'
 import { gcCommands } from './queries/gc.ts'
@@ -73,6 +74,7 @@ export const controlCommands: readonly AnyCommand[] = [
   ...personCommands,
   ...peopleRecordCommands,
   ...personUpkeepCommands,
+  ...displacedPersonCommands,
   ...passwordCommands,
   ...passkeyCommands,
   ...projectKeyCommands,

@@ -39,6 +39,7 @@ const TYPES: Readonly<Record<string, string | null>> = {
   'passkey.create': 'berth.passkey.created',
   'passkey.delete': 'berth.passkey.deleted',
   'person.create': 'berth.person.created',
+  'person.displaced': 'berth.person.displaced',
   'person.link': 'berth.person.linked',
   'person.make_operator': 'berth.person.made_operator',
   'person.password_changed': 'berth.person.password_changed',

@@ -9,6 +9,7 @@ const NAMED: Readonly<Record<string, string>> = {
   'installation.setup': 'berth.installation.set_up',
   'manifest.undelete': 'berth.manifest.restored',
   'member.leave': 'berth.member.left',
+  'person.displaced': 'berth.person.displaced',
   'person.make_operator': 'berth.person.made_operator',
   'person.password_changed': 'berth.person.password_changed',
   'person.password_reset_created': 'berth.person.password_reset_created',

@@ -4,9 +4,12 @@ import { ApiError, type ApiErrorCode } from '@berth/api/errors'
 import { OPERATIONS } from '@berth/api/operations'
 import { addMember, addPerson, callAs } from '../../../../test/support/console/members.ts'
 import type { TestConsole } from '../../../../test/support/console/stack.ts'
+import { mintKeyId } from '../../access/key.ts'
+import { insertPeopleRecord } from '../../metastore/queries/people-record.ts'
 import { loadPerson } from '../../metastore/queries/person.ts'
+import { createPersonalToken } from '../../metastore/queries/personal-token.ts'
 import type { PersonPrincipal } from '../principal.ts'
-import { acceptAsNewcomer } from './service.ts'
+import { acceptAsNewcomer, acceptInvitation } from './service.ts'
 
 const WEEK_MS = 7 * 24 * 3_600_000
 
@@ -244,6 +247,133 @@ export function describeInvitations(name: string, open: () => Promise<TestConsol
       const stolen = acceptAsNewcomer(opened.runtime, hers.token, newcomer, { requestId: 'r' })
       await assert.rejects(stolen, fails('invitation_for_another'))
       await callAs(opened, pia, 'invitations.accept', { body: { token: hers.token } })
+    })
+
+    /** An account that was made through an invitation to a project: nobody has shown whose address it is. */
+    async function squat(email: string): Promise<string> {
+      const { token } = await invite(email, 'viewer')
+      const newcomer = { name: 'Squatter', passwordHash: 'hash' }
+      return (await acceptAsNewcomer(opened.runtime, token, newcomer, { requestId: 'r' })).userId
+    }
+
+    async function inviteToInstallation(email: string, operator = false): Promise<string> {
+      const body = { email, operator }
+      return (await opened.client.call('installationInvitations.create', { body })).token
+    }
+
+    function acceptNew(token: string): Promise<{ readonly userId: string }> {
+      return acceptAsNewcomer(
+        opened.runtime,
+        token,
+        { name: 'Own', passwordHash: 'hash' },
+        { requestId: 'r' },
+      )
+    }
+
+    async function accountOf(userId: string) {
+      const row = await loadPerson(opened.runtime.db.reader, userId)
+      return [row?.email, row?.email_verified, row?.is_operator]
+    }
+
+    test("an operator's invitation takes the address from an account that never showed that it is its own", async () => {
+      const { db, clock } = opened.runtime
+      const email = 'victim@example.com'
+      const squatter = await squat(email)
+      const origin = { actor: 'test', requestId: 'r', nowMs: clock.nowMs() }
+      const times = { created_at: origin.nowMs, updated_at: origin.nowMs, expires_at: origin.nowMs + WEEK_MS }
+      const [session, device] = ['session-of-squatter', 'device-of-squatter']
+      const rows = [
+        [
+          'user_session',
+          { token_hmac: session, kind: 'device', method: 'device', confirmed_at: null, ...times },
+        ],
+        [
+          'device_code',
+          {
+            device_code: device,
+            user_code: device,
+            status: 'approved',
+            created_at: 1,
+            expires_at: times.expires_at,
+          },
+        ],
+      ] as const
+      for (const [table, values] of rows) {
+        const from = { id: table + squatter, user_id: squatter, ip_address: '::1', user_agent: null }
+        await db.run(insertPeopleRecord, { table, values: { ...values, ...from }, audit: null })
+      }
+      const personal = {
+        userId: squatter,
+        id: mintKeyId(),
+        name: 'theirs',
+        pepperVersion: 1,
+        secretHmac: new Uint8Array(32),
+        expiresAt: null,
+        allowSensitive: false,
+        limit: 1,
+      }
+      assert.ok((await db.run(createPersonalToken, { token: personal, origin })).ok)
+
+      const { userId } = await acceptNew(await inviteToInstallation(email))
+      assert.deepEqual(await accountOf(userId), [email, 1, 0])
+      assert.deepEqual(await accountOf(squatter), [`${squatter}~displaced@invalid`, 0, 0])
+      for (const table of ['user_session', 'device_code'] as const) {
+        const left = await db.reader.selectFrom(table).select('id').where('user_id', '=', squatter).execute()
+        assert.deepEqual(left, [], table)
+      }
+      const token = await db.reader
+        .selectFrom('personal_token')
+        .select('revoked_at')
+        .where('user_id', '=', squatter)
+        .executeTakeFirstOrThrow()
+      assert.notEqual(token.revoked_at, null)
+      const members = await opened.client.call('members.list', { params: PARAMS, query: { limit: 500 } })
+      assert.deepEqual(
+        members.items.filter((one) => [userId, squatter].includes(one.userId)).map((one) => one.userId),
+        [squatter],
+      )
+      const { items } = await opened.client.call('auditEvents.listAll', {
+        query: { action: 'person.displaced' },
+      })
+      assert.deepEqual(
+        items.map(({ actor, target, detail }) => [actor, target, detail]),
+        [[`person:${userId}`, squatter, { email, because: 'invitation' }]],
+      )
+    })
+
+    test('an address gives way to no project, and an account of an operator or one disabled since to nobody', async () => {
+      const squatter = await squat('held@example.com')
+      await callAs(opened, olga, 'projects.create', { body: { name: 'Other', namespace: 'other' } })
+      const { token } = await callAs(opened, olga, 'invitations.create', {
+        params: { project: 'other' },
+        body: { email: 'held@example.com', role: 'viewer' },
+      })
+      await assert.rejects(acceptNew(token), fails('invitation_for_another'))
+
+      const earlier = await inviteToInstallation('stopped@example.com')
+      const stopped = await squat('stopped@example.com')
+      opened.advance(1)
+      const params = { user: stopped }
+      await opened.client.call('people.update', { params, body: { disabled: true } })
+      await assert.rejects(acceptNew(earlier), fails('invitation_for_another'))
+      opened.advance(1)
+      await acceptNew(await inviteToInstallation('stopped@example.com'))
+
+      await opened.client.call('people.update', { params: { user: squatter }, body: { isOperator: true } })
+      const late = await inviteToInstallation('held@example.com')
+      await assert.rejects(acceptNew(late), fails('invitation_for_another'))
+      assert.deepEqual(await accountOf(squatter), ['held@example.com', 0, 1])
+    })
+
+    test("who accepts an operator's invitation with the account that they have, has shown that the address is theirs", async () => {
+      const userId = await squat('honest@example.com')
+      const token = await inviteToInstallation('honest@example.com')
+      const nowMs = opened.runtime.clock.nowMs()
+      const origin = { actor: `person:${userId}`, requestId: 'r', nowMs }
+      await acceptInvitation(opened.runtime, token, userId, origin)
+      assert.deepEqual(await accountOf(userId), ['honest@example.com', 1, 0])
+      const again = await inviteToInstallation('honest@example.com')
+      await assert.rejects(acceptNew(again), fails('invitation_for_another'))
     })
 
     test('an invitation to the installation makes an operator only when it says so', async () => {

@@ -61,6 +61,21 @@ test('a newcomer makes an account on the page, is signed in and a member; the li
   assert.equal(opened.logged().includes(token), false)
 })
 
+test("an operator's invitation makes an account although somebody squats on the address", async () => {
+  const email = 'squatted@example.org'
+  const squatter = browserOf(opened)
+  await squatter.get((await invite(email)).path)
+  assert.equal((await squatter.submit({ name: 'Squatter', password: PASSWORD })).status, 200)
+  const made = await opened.client.call('installationInvitations.create', { body: { email } })
+  const owner = browserOf(opened)
+  await owner.get(made.link.replace('http://console.example', ''))
+  const welcome = await owner.submit({ name: 'Owner', password: `${PASSWORD} else` })
+  assert.equal(welcome.status, 200, welcome.html)
+  assert.equal((await owner.get('/account')).status, 200)
+  assert.equal((await squatter.get('/account')).status, 303)
+  await signIn(opened, { email, password: `${PASSWORD} else` })
+})
+
 test('who has an account signs in and comes back to accept', async () => {
   const { path } = await invite(FIRST_PERSON.email)
   const browser = browserOf(opened)

@@ -1,4 +1,5 @@
 import { ApiError } from '@berth/api/errors'
+import { isDisplaceable } from '../../metastore/queries/displaced-person.ts'
 import type { OpenInvitation } from '../../metastore/queries/invitation.ts'
 import { loadPersonByEmail } from '../../metastore/queries/person.ts'
 import { dockerLogin } from '../api-keys/login-command.ts'
@@ -79,11 +80,13 @@ async function acceptWithNewAccount(
   }
   const { name, password } = form.data
   // Before the hash, which is expensive: a link that cannot make an account must not buy hashes. The command looks again.
-  const holder = await loadPersonByEmail(runtime.db.reader, open.invitation.email)
-  if (holder !== null) throw new ApiError('invitation_for_another')
+  const { email, project_id: projectId, created_at: decidedAt } = open.invitation
+  const holder = await loadPersonByEmail(runtime.db.reader, email)
+  const givesWay = holder === null || (projectId === null && isDisplaceable(holder, decidedAt))
+  if (!givesWay) throw new ApiError('invitation_for_another')
   const passwordHash = await people.passwords.hash(password)
   await acceptAsNewcomer(runtime, token, { name, passwordHash }, facts)
-  const signedIn = await signInWithPassword(context, { email: open.invitation.email, password })
+  const signedIn = await signInWithPassword(context, { email, password })
   return { ...renderWelcome(runtime, name, open), setCookies: signedIn.ok ? signedIn.setCookies : [] }
 }
 

@@ -5,6 +5,8 @@ import { openBrowser, type Browser } from '../../../../test/support/console/brow
 import { browserOf, FIRST_PERSON, setUpFirstPerson, signIn } from '../../../../test/support/console/people.ts'
 import { openTestConsole, type TestConsole } from '../../../../test/support/console/stack.ts'
 import { type SignOnProvider, startSignOnProvider } from '../../../../test/support/servers/sign-on.ts'
+import { loadPerson } from '../../metastore/queries/person.ts'
+import { acceptAsNewcomer } from '../invitations/service.ts'
 import { CONFIRMATION_MS } from './limits.ts'
 
 const CONSOLE = 'http://console.example'
@@ -133,6 +135,57 @@ test('an address that is not verified, another domain and a cancelled sign-in do
     assert.equal(await me(browser), null)
   }
 })
+
+test('whom the issuer knows by an address gets it from an account that never showed that it is its own', async () => {
+  const email = 'Hedy@example.org'
+  const squatter = await squat(email)
+  provider.person = { sub: 'eve', email: 'hedy@evil.example', emailVerified: true, name: 'Eve' }
+  await visit()
+  provider.person = { sub: 'eve', email, emailVerified: false, name: 'Eve' }
+  await visit()
+  assert.equal((await loadPerson(opened.runtime.db.reader, squatter))?.email, 'hedy@example.org')
+  provider.person = { sub: 'hedy', email, emailVerified: true, name: 'Hedy Lamarr' }
+  const principal = await me((await visit()).browser)
+  assert.deepEqual([principal?.['email'], principal?.['name']], ['hedy@example.org', 'Hedy Lamarr'])
+  assert.notEqual(principal?.['id'], squatter)
+  const row = await loadPerson(opened.runtime.db.reader, squatter)
+  assert.equal(row?.email, `${squatter}~displaced@invalid`)
+  const { items } = await opened.client.call('auditEvents.listAll', { query: { action: 'person.displaced' } })
+  assert.deepEqual(
+    items.map(({ actor, target, detail }) => [actor, target, detail]),
+    [['system', squatter, { email: 'hedy@example.org', because: 'sso' }]],
+  )
+})
+
+test('who is disabled does not come back as somebody else by single sign-on', async () => {
+  const user = await squat('ina@example.org')
+  await opened.client.call('people.update', { params: { user }, body: { disabled: true } })
+  provider.person = { sub: 'ina', email: 'ina@example.org', emailVerified: true, name: 'Ina' }
+  assert.equal(await me((await visit()).browser), null)
+  assert.equal((await loadPerson(opened.runtime.db.reader, user))?.email, 'ina@example.org')
+})
+
+test('who has an account already takes no address by having it at the issuer', async () => {
+  provider.person = { sub: 'joan', email: 'joan@example.org', emailVerified: true, name: 'Joan' }
+  const id = (await me((await visit()).browser))?.['id']
+  const squatter = await squat('joan2@example.org')
+  provider.person = { ...provider.person, email: 'joan2@example.org' }
+  assert.equal((await me((await visit()).browser))?.['id'], id)
+  assert.equal((await loadPerson(opened.runtime.db.reader, squatter))?.email, 'joan2@example.org')
+})
+
+/** An account that was made through an invitation to a project: nobody has shown whose address it is. */
+async function squat(email: string): Promise<string> {
+  const namespace = `of-${email.split('@', 1)[0]?.toLowerCase() ?? ''}`
+  await opened.client.call('projects.create', { body: { name: namespace, namespace } })
+  const params = { project: namespace }
+  const { token } = await opened.client.call('invitations.create', {
+    params,
+    body: { email, role: 'viewer' },
+  })
+  const newcomer = { name: 'Squatter', passwordHash: 'no password fits' }
+  return (await acceptAsNewcomer(opened.runtime, token, newcomer, { requestId: 'r' })).userId
+}
 
 test('a callback that the browser did not start, or that comes twice, does not sign in', async () => {
   const { browser } = await visit()

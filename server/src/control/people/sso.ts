@@ -2,9 +2,10 @@ import { ApiError } from '@berth/api/errors'
 import { betterAuth } from 'better-auth/minimal'
 import { genericOAuth } from 'better-auth/plugins/generic-oauth'
 import { decodeJwt } from 'jose'
+import { displaceForSignOn, isInTheWay } from '../../metastore/queries/displaced-person.ts'
 import { hasCredential, loadPerson } from '../../metastore/queries/person.ts'
 import type { ControlRuntime } from '../runtime.ts'
-import { setConfirmedAt } from './auth-change.ts'
+import { currentAuthChange, setConfirmedAt } from './auth-change.ts'
 import { commonOptions } from './auth.ts'
 import { SSO_PROVIDER, type SsoSettings } from './settings.ts'
 
@@ -39,7 +40,11 @@ export async function createSsoAuth(runtime: ControlRuntime, sso: SsoSettings) {
             scopes: ['openid', 'email', 'profile'],
             pkce: true,
             disableSignUp: sso.domains.length === 0,
-            accountSubject: ({ tokens, profile }) => subjectOf(tokens.idToken, profile),
+            accountSubject: async ({ tokens, profile }) => {
+              const accountId = subjectOf(tokens.idToken, profile)
+              await makeWay(runtime, sso, accountId, profile)
+              return accountId
+            },
             mapProfileToUser: ({ name, email }) => ({ name: nameOf(name, email) }),
           },
         ],
@@ -69,6 +74,26 @@ function subjectOf(idToken: string | undefined, profile: { readonly sub?: unknow
   // An issuer with a session of its own may have asked for no password for days.
   if (typeof authTime === 'number') setConfirmedAt(authTime * 1000)
   return `${iss}#${sub}`
+}
+
+/**
+ * The library looks for the address next, and would refuse whom the issuer vouches for when somebody else has made an
+ * account with it. Only where an account comes from signing in: else nobody would have the address afterwards.
+ */
+async function makeWay(
+  runtime: ControlRuntime,
+  sso: SsoSettings,
+  accountId: string,
+  { email, emailVerified }: { readonly email?: string | null | undefined; readonly emailVerified: boolean },
+): Promise<void> {
+  const { db } = runtime
+  if (sso.domains.length === 0 || typeof email !== 'string') return
+  const vouched = { user: { email, emailVerified }, source: { action: 'create-user' } }
+  if ((await refusalOf(runtime, sso, vouched)) !== undefined) return
+  const signOn = { email: email.toLowerCase(), providerId: SSO_PROVIDER, accountId }
+  if (!(await isInTheWay(db.reader, signOn))) return
+  const { requestId, nowMs } = currentAuthChange()
+  await db.run(displaceForSignOn, { ...signOn, origin: { actor: 'system', requestId, nowMs } })
 }
 
 /** Whom the issuer vouches for, and what is about to be done with them. */

@@ -1,10 +1,11 @@
 import { type Role, ROLES } from '@berth/api/access'
 import type { ExpressionBuilder, Kysely } from 'kysely'
 import type { ControlSchema, ProjectRow } from '../control-schema.ts'
-import { defineCommand } from '../database.ts'
+import { defineCommand, defineErasingCommand } from '../database.ts'
 import { dialectOf, lockForUpdate } from '../dialect.ts'
 import type { InvitationRow } from '../member-tables.ts'
 import { type ChangeOrigin, insertControlAuditEvent } from './control-audit.ts'
+import { displaceHolder } from './displaced-person.ts'
 import { insertMember, loadMemberRole, lockLiveProject } from './member.ts'
 import { insertPerson, loadPerson, type NewPerson } from './person.ts'
 
@@ -235,6 +236,10 @@ export const acceptInvitation = defineCommand<
   if (opened === null) return { ok: false, reason: 'not_found' }
   const person = await loadPerson(tx, userId)
   if (person?.email !== opened.invitation.email) return { ok: false, reason: 'for_another' }
+  if (opened.project === null) {
+    // Whoever holds the account has the link as well, which an operator made for the address.
+    await tx.updateTable('user_account').set({ email_verified: 1 }).where('id', '=', userId).execute()
+  }
   return { ok: true, opened, role: await accept(tx, opened, person, origin) }
 })
 
@@ -249,15 +254,17 @@ export type NewcomerAcceptance =
  * Makes an account with the address that was invited, and makes it what the invitation says. The event's actor is the
  * new person. A link that a member of a project passes on proves nothing about the address, so it counts as verified
  * only when an operator invited: else whoever invites could take an address that somebody else signs in with later.
+ * Then an account that holds the address and never showed that it is theirs gives way.
  */
-export const acceptInvitationAsNewcomer = defineCommand<
+export const acceptInvitationAsNewcomer = defineErasingCommand<
   ControlSchema,
   { readonly tokenHmac: Uint8Array; readonly newcomer: NewcomerDetails; readonly origin: ChangeOrigin },
   NewcomerAcceptance
 >('invitation.accept_as_newcomer', async (tx, { tokenHmac, newcomer, origin }) => {
   const opened = await lockOpenInvitation(tx, tokenHmac, origin.nowMs)
   if (opened === null) return { ok: false, reason: 'not_found' }
-  const { email, project_id: projectId } = opened.invitation
+  const { email, project_id: projectId, created_at: decidedAt } = opened.invitation
+  if (projectId === null) await displaceHolder(tx, { email, decidedAt, because: 'invitation', origin })
   const made = await insertPerson(tx, { ...newcomer, email, isOperator: false }, origin)
   if (!made) return { ok: false, reason: 'has_account' }
   if (projectId !== null) {

@@ -7,7 +7,7 @@ import { revokeKeysOfMember } from './api-key.ts'
 import { type ChangeOrigin, insertControlAuditEvent } from './control-audit.ts'
 import { loadPerson, PASSWORD_PROVIDER } from './person.ts'
 import { type CreatedPlace, endSessionsOf } from './person-session.ts'
-import { revokeTokensOf } from './personal-token.ts'
+import { revokeTokensOf, type TokenEnd } from './personal-token.ts'
 
 /** A way in which a person can sign in. */
 export type PersonMethod = 'password' | 'passkey' | 'sso'
@@ -150,15 +150,25 @@ async function lockPerson(
   }
 }
 
+/** Inside another change: ends all that is signed in to an account, and is about to be: keys of projects are none of it. */
+export async function endSignIns(
+  tx: Kysely<ControlSchema>,
+  userId: string,
+  because: TokenEnd,
+  origin: ChangeOrigin,
+): Promise<void> {
+  await endSessionsOf(tx, userId, null, origin)
+  await revokeTokensOf(tx, userId, because, origin)
+  await tx.deleteFrom('device_code').where('user_id', '=', userId).execute()
+  await tx.deleteFrom('password_reset').where('user_id', '=', userId).execute()
+}
+
 async function endAccess(
   tx: Kysely<ControlSchema>,
   userId: string,
   origin: ChangeOrigin,
 ): Promise<{ readonly revokedKeys: readonly string[]; readonly seq: number | null }> {
-  await endSessionsOf(tx, userId, null, origin)
-  await revokeTokensOf(tx, userId, origin)
-  await tx.deleteFrom('device_code').where('user_id', '=', userId).execute()
-  await tx.deleteFrom('password_reset').where('user_id', '=', userId).execute()
+  await endSignIns(tx, userId, 'disabled', origin)
   const projects = await tx
     .selectFrom('api_key')
     .innerJoin('project', 'project.id', 'api_key.project_id')

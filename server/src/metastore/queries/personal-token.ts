@@ -154,10 +154,14 @@ export const revokePersonalToken = defineCommand<
   return before ?? null
 })
 
+/** Why all tokens of somebody end at once. */
+export type TokenEnd = 'disabled' | 'displaced'
+
 /** Revokes all of a person's tokens, inside a transaction of something else. */
 export async function revokeTokensOf(
   tx: Kysely<ControlSchema>,
   userId: string,
+  because: TokenEnd,
   origin: ChangeOrigin,
 ): Promise<void> {
   const revoked = await tx
@@ -172,7 +176,7 @@ export async function revokeTokensOf(
       projectId: null,
       action: 'personal_token.revoke',
       target: id,
-      detail: { person: userId, name, because: 'disabled' },
+      detail: { person: userId, name, because },
     })
   }
 }
