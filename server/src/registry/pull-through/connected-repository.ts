@@ -7,7 +7,7 @@ import {
   loadCacheState,
 } from '../../metastore/queries/cached-content.ts'
 import type { Exchange } from '../exchange.ts'
-import type { Grant } from '../grant.ts'
+import { actorOf, type Grant } from '../grant.ts'
 import type { RepositoryRequest, RepositoryTarget } from '../request.ts'
 import type { RegionRuntime } from '../runtime.ts'
 import { CLEARING_RETRY_SECONDS } from './limits.ts'
@@ -82,6 +82,6 @@ export function cacheWrite(
   { cached }: ConnectedRepository,
   { principal }: Grant,
 ) {
-  const actor = principal.kind === 'key' ? principal.keyId : 'anonymous'
-  return { ...cached, guard: access.writeGuard(principal), actor, requestId, nowMs: clock.nowMs() }
+  const guard = access.writeGuard(principal)
+  return { ...cached, guard, actor: actorOf(principal), requestId, nowMs: clock.nowMs() }
 }
