@@ -174,25 +174,27 @@ export interface RetentionForecast {
   readonly isPartial: boolean
 }
 
-/** What a run would remove now, and free; removes nothing. */
+/** What one run of at most `maxRemovals` would remove now, and free; removes nothing. */
 export async function forecastRetention(
   { db }: RetentionRegion,
   projectId: string,
   signal: AbortSignal,
+  maxRemovals = MAX_REMOVALS_PER_RUN,
 ): Promise<RetentionForecast> {
   const project = await loadAccessProject(db.reader, projectId)
   const forecast = { keptTags: 0, removedTags: 0, removedManifests: 0, isPartial: false }
   const going: GoingManifests[] = []
+  let removals = 0
+  let isEnough = false
   if (project === null || project.deleted_at !== null) return { ...forecast, freedBytes: 0 }
   const rules = { projectId, retention: project.retention, immutableTags: project.immutable_tags }
   for await (const { path: _path, ...repository } of plannedRepositories(db, rules)) {
     const untagging = new Map<string, Set<string>>()
     const digests = new Set<string>()
     for await (const verdict of planRepository(db.reader, repository, await db.nowMs())) {
-      if (signal.aborted || forecast.removedTags + digests.size >= MAX_REMOVALS_PER_RUN) {
-        forecast.isPartial = true
-        break
-      }
+      isEnough = signal.aborted || removals >= maxRemovals
+      if (isEnough) break
+      if (!verdict.keep) removals += 1
       if (verdict.kind === 'manifest') {
         if (!verdict.keep) digests.add(verdict.digest)
       } else if (verdict.keep) forecast.keptTags += 1
@@ -209,12 +211,14 @@ export async function forecastRetention(
       looks += 1
       if (looks % LOOKS_PER_TURN === 0) await nextTurn()
     }
-    const options = { maxParts: MAX_REMOVALS_PER_RUN, pause: nextTurn }
+    const options = { maxParts: maxRemovals, pause: nextTurn }
     const parts = await listParts(db.reader, repositoryId, [...digests], options)
-    if (!parts.isComplete) forecast.isPartial = true
+    if (!parts.isComplete || isEnough) forecast.isPartial = true
     for (const part of parts.digests) digests.add(part)
     forecast.removedManifests += digests.size
     going.push({ repositoryId, digests: [...digests] })
+    // To begin with another repository is to read all of its tags.
+    if (isEnough) break
   }
   return { ...forecast, freedBytes: await loadFreedBytes(db.reader, going) }
 }
