@@ -15,7 +15,7 @@ import type { WebhookRow } from '../../metastore/webhook-tables.ts'
 import { openWebhookSecrets } from '../../webhooks/open-secrets.ts'
 import { sendWebhook } from '../../webhooks/send-webhook.ts'
 import { mintWebhookSecret } from '../../webhooks/signature.ts'
-import { SEAL_ATTEMPTS } from '../limits.ts'
+import { sealForStorage } from '../registries/seal-for-storage.ts'
 import type { ControlRuntime } from '../runtime.ts'
 import { toTimestamp, toTimestampOrNull } from '../time.ts'
 
@@ -59,7 +59,7 @@ export async function toWebhook(runtime: ControlRuntime, row: WebhookRow): Promi
   }
 }
 
-/** Adds a webhook. Raises `webhook_limit`, `validation_failed`. */
+/** Adds a webhook. Raises `webhook_limit`, `validation_failed`, `unavailable`. */
 export async function createWebhook(
   runtime: ControlRuntime,
   project: ProjectRow,
@@ -92,7 +92,7 @@ export function checkScheme({ outgoing }: ControlRuntime, url: string): void {
   })
 }
 
-/** Gives a webhook a new secret. Raises `webhook_not_found`. */
+/** Gives a webhook a new secret. Raises `webhook_not_found`, `unavailable`. */
 export async function rotateSecret(
   runtime: ControlRuntime,
   { project, id, origin }: Request,
@@ -116,7 +116,9 @@ export async function rotateSecret(
 }
 
 /** A re-keying that comes in between makes the secret be sealed again. */
-async function withSecret<Outcome extends { readonly ok: boolean; readonly reason?: string }>(
+async function withSecret<
+  Outcome extends { readonly ok: true } | { readonly ok: false; readonly reason: string },
+>(
   runtime: ControlRuntime,
   projectId: string,
   webhookId: string,
@@ -124,11 +126,8 @@ async function withSecret<Outcome extends { readonly ok: boolean; readonly reaso
 ): Promise<{ outcome: Outcome; secret: string }> {
   const secret = mintWebhookSecret()
   const context = webhookSecretContext({ project_id: projectId, webhook_id: webhookId })
-  for (let attempt = 1; ; attempt++) {
-    const outcome = await store(await runtime.vault.seal(context, secret))
-    if (outcome.ok || outcome.reason !== 'key_replaced' || attempt === SEAL_ATTEMPTS)
-      return { outcome, secret }
-  }
+  const { outcome } = await sealForStorage(runtime, () => runtime.vault.seal(context, secret), store)
+  return { outcome, secret }
 }
 
 /** Sends a test event, once. Raises `webhook_not_found`. */

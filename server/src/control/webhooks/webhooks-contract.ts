@@ -7,6 +7,8 @@ import { Webhook } from 'standardwebhooks'
 import { sealControlEvents, sealRegionEvents } from '../../metastore/seal-audit.ts'
 import { claimDeliveries } from '../../metastore/queries/due-delivery.ts'
 import { enqueueDeliveries } from '../../metastore/queries/webhook-delivery.ts'
+import { loadProject } from '../../metastore/queries/project.ts'
+import { projectKeyStore } from '../../metastore/queries/project-key.ts'
 import { pruneWebhookSecrets } from '../../metastore/queries/webhook.ts'
 import {
   createWebhookDispatcher,
@@ -15,6 +17,10 @@ import {
 } from '../../webhooks/dispatcher.ts'
 import type { TestConsole } from '../../../../test/support/console/stack.ts'
 import { pushImage, pushIndex } from '../../../../test/support/console/content.ts'
+import type { RootKey } from '../../vault/root-key.ts'
+import { nameRootKey } from '../../vault/root-keys.ts'
+import { createVault } from '../../vault/vault.ts'
+import { createWebhook } from './service.ts'
 import { openTestReceiver, type TestReceiver } from './test-receiver.ts'
 
 const DAY_MS = 86_400_000
@@ -99,6 +105,21 @@ export function describeWebhooks(name: string, open: () => Promise<TestConsole>)
     function fails(code: ApiErrorCode): (error: unknown) => boolean {
       return (error) => error instanceof ApiError && error.code === code
     }
+
+    test('a process that cannot use the key of the project says so, and keeps no webhook', async () => {
+      const { db } = opened.runtime
+      await opened.client.call('projects.create', { body: { name: 'Keyless', namespace: 'keyless' } })
+      const project = await loadProject(db.reader, 'keyless')
+      assert.ok(project !== null)
+      const other = nameRootKey(new Uint8Array(32).fill(7) as RootKey)
+      const vault = createVault({ roots: { current: other, previous: null }, keys: projectKeyStore(db) })
+      const request = { name: 'none', url: receiver.url, events: ['berth.tag.*'] }
+      const origin = { actor: 'test', requestId: 'keyless', nowMs: await db.nowMs() }
+      const made = createWebhook({ ...opened.runtime, vault }, project, request, origin)
+      await assert.rejects(made, fails('unavailable'))
+      const { items } = await opened.client.call('webhooks.list', { params: { project: 'keyless' } })
+      assert.deepEqual(items, [])
+    })
 
     test('sends events of the console and of each region as signed CloudEvents', async () => {
       const webhook = await addWebhook(['berth.tag.*', 'berth.api_key.created'])
