@@ -31,7 +31,7 @@ export function exchangeOf(host: string): 'ecr' | null {
  * provider does not take, or that is this installation itself.
  */
 export function checkHost(
-  { regions, consoleUrl }: Pick<ControlRuntime, 'regions' | 'consoleUrl'>,
+  { regions, consoleUrl, sharedHost }: Pick<ControlRuntime, 'regions' | 'consoleUrl' | 'sharedHost'>,
   provider: Provider,
   host: string | undefined,
 ): string {
@@ -43,7 +43,8 @@ export function checkHost(
   if (host === undefined) throw wrongHost('is needed for a custom registry')
   if (DOCKER_HUB_HOSTS.includes(host)) throw wrongHost('is Docker Hub: use the provider docker_hub')
   if (host === KNOWN.ghcr.host) throw wrongHost('is GHCR: use the provider ghcr')
-  const own = [...[...regions.values()].map(({ region }) => region.host), new URL(consoleUrl).host]
+  const own = [...regions.values()].map(({ region }) => region.host)
+  own.push(new URL(consoleUrl).host, ...(sharedHost === null ? [] : [sharedHost.host]))
   // A registry that pulls through itself would go round until a limit stops it.
   if (own.includes(host)) throw wrongHost('is this installation itself')
   return host

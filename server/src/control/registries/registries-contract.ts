@@ -85,6 +85,7 @@ export function describeRegistries(name: string, open: () => Promise<TestConsole
         [{ provider: 'custom' }, 'body.host'],
         [{ provider: 'docker_hub', host: 'evil.example' }, 'body.host'],
         [{ provider: 'custom', host: 'near.example:5000' }, 'body.host'],
+        [{ provider: 'custom', host: 'registry.example' }, 'body.host'],
         [{ provider: 'custom', host: 'index.docker.io' }, 'body.host'],
         [{ provider: 'custom', host: 'ghcr.io' }, 'body.host'],
         [{ provider: 'custom', host: 'https://a.example' }, 'body.host'],
